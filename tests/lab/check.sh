@@ -1,0 +1,2 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0

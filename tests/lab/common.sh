@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Messages and timed steps, for the scripts on both sides of the chroot.
+
+say() { printf '%s\n' "$*"; }
+
+# Ends the script: the first argument says what is wrong, the others what to do.
+die() {
+	printf 'error: %s\n' "$1" >&2
+	shift
+	[ $# -eq 0 ] || printf '       %s\n' "$@" >&2
+	exit 1
+}
+
+# The first 12 digits of the hash of the given files and of what comes on
+# standard input when "-" is among them.
+digest() { cat -- "$@" | sha256sum | cut -c1-12; }
+
+# step TEXT LOG COMMAND...: runs COMMAND with its output in $BUILD/log/LOG.log,
+# prints TEXT with the time it took, and the end of the log when it fails.
+#
+# Never call it as part of a condition: bash would then ignore `set -e` inside
+# COMMAND, and a failure in its middle would go unnoticed.
+step() {
+	local text=$1 log=$BUILD/log/$2.log start=$SECONDS rc
+	shift 2
+	say "  ... $text"
+	set +e
+	(
+		set -e
+		"$@"
+	) >"$log" 2>&1 </dev/null
+	rc=$?
+	set -e
+	if [ "$rc" -ne 0 ]; then
+		{
+			printf 'error: %s failed (status %d). The end of %s:\n' \
+				"$text" "$rc" "${log#"$SRC"/}"
+			tail -n "${STEP_TAIL:-40}" "$log" | sed 's/^/  | /'
+		} >&2
+		return "$rc"
+	fi
+	say "  ok  $text ($((SECONDS - start)) s)"
+}
+
+# Waits for the background jobs given by their process numbers; fails if one did.
+wait_all() {
+	local pid rc=0
+	for pid; do
+		wait "$pid" || rc=$?
+	done
+	return "$rc"
+}

@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a virtual machine finds at its start: busybox, the module, the programs
+# and the scripts of tests/vm.
+
+# initramfs_build OUT BUSYBOX FILE...: FILEs go into /lab of the guest.
+initramfs_build() {
+	local out=$1 busybox=$2 dir
+	shift 2
+	dir=$(mktemp -d)
+	mkdir -p "$dir"/{bin,lab,proc,sys,dev,tmp,run,etc}
+	cp "$busybox" "$dir/bin/busybox"
+	cp "$SRC"/tests/vm/*.sh "$@" "$dir/lab/"
+	cp "$SRC/tests/vm/init" "$dir/init"
+	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$dir/etc/passwd"
+	chmod 755 "$dir/init"
+	archive "$dir" >"$out.tmp"
+	mv "$out.tmp" "$out"
+	rm -r "$dir"
+}
+
+# The content of a directory as a cpio archive, in one order and owned by root.
+archive() { (cd "$1" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0); }

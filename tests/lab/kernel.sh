@@ -1,0 +1,134 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Which stock kernel to use, and fetching its packages.
+
+SOURCES=/lab/source
+KERNELS=/lab/kernel
+
+# The series of $LAB/series, newest first.
+supported_series() { grep -E '^[0-9]' "$LAB/series" | sort -rV; }
+
+# All releases of the ordinary flavour that the package lists name for
+# architecture $1 and the series or version $2, newest first.
+releases() {
+	apt-cache pkgnames linux-headers- |
+		sed -nE "s/^linux-headers-($2(\.[0-9]+)*[-+][a-z0-9]*\+?deb[0-9]+(u[0-9]+)?-$1)\$/\1/p" |
+		sort -rV
+}
+
+# Every series that the lists have for architecture $1, newest first.
+all_series() {
+	releases "$1" '[0-9]+\.[0-9]+' | sed -E 's/^([0-9]+\.[0-9]+).*/\1/' | sort -rVu
+}
+
+# kernel_resolve: sets K_RELEASE (7.3.4+deb13-amd64), K_BASE (7.3.4), K_SERIES
+# and K_PACKAGE (the Debian version) for $ARCH: the newest kernel of the newest
+# supported series that has its exact source, or what KVER asks for.
+kernel_resolve() {
+	local wanted release version
+	wanted=${KVER:-$(supported_series)}
+	for K_SERIES in $wanted; do
+		for release in $(releases "$ARCH" "${K_SERIES//./\\.}"); do
+			K_RELEASE=$release
+			K_BASE=${release%%[-+]*}
+			K_SERIES=$(cut -d. -f1,2 <<<"$K_BASE")
+			for version in $(versions "linux-headers-$release:$ARCH"); do
+				if versions "linux-source-$K_SERIES" | grep -qxF "$version"; then
+					K_PACKAGE=$version
+					return
+				fi
+			done
+		done
+	done
+	die "the package lists have no $ARCH kernel with its source for: ${wanted//$'\n'/ }" \
+		"The mirror has for $ARCH: $(all_series "$ARCH" | tr '\n' ' ')" \
+		"Try one of them: make $command ARCH=$ARCH KVER=..."
+}
+
+# The versions of package $1 that the lists have, newest first.
+versions() { apt-cache madison "$1" 2>/dev/null | awk -F'|' '{ gsub(/ /, "", $2); print $2 }' | uniq; }
+
+# Says if there is a kernel newer than the series the tree declares.
+kernel_report_newer() {
+	local newest known
+	newest=$(all_series "$ARCH" | head -n 1)
+	known=$(supported_series | head -n 1)
+	if [ -z "${KVER:-}" ] && [ "$(printf '%s\n' "$newest" "$known" | sort -V | tail -n 1)" != "$known" ]; then
+		say "  note: Debian has linux $newest, newer than $known, the newest in tests/lab/series. Try it: KVER=$newest"
+	fi
+}
+
+# Package lists are read again once a day. Without a network the old ones serve.
+lists_refresh() {
+	local stamp=/var/lib/apt/lists/lab-stamp
+	if [ -n "$(find "$stamp" -mmin -1440 2>/dev/null)" ]; then
+		return
+	fi
+	if timeout 300 apt-get -q -o Acquire::Retries=0 update >"$BUILD/log/lists.log" 2>&1 &&
+		! grep -q '^W: Failed to fetch' "$BUILD/log/lists.log"; then
+		touch "$stamp"
+	else
+		say "  note: the package lists cannot be read anew (build/log/lists.log); going on with those of $(
+			date -r /var/lib/apt/lists +%F)"
+	fi
+}
+
+# The folder of the kernel that kernel_resolve chose: its packages' files, the
+# build folder "o", and "done" when it is complete. Its name tells what it was
+# made from; the tools are the root's.
+kernel_dir() {
+	local key
+	key=$({ cat "$LAB/kernel-build.sh" && say "$K_PACKAGE $LAB_ROOT_KEY"; } | digest -)
+	say "$KERNELS/$K_RELEASE-$key"
+}
+
+source_dir() { say "$SOURCES/linux-$K_SERIES-$K_PACKAGE"; }
+
+# fetch DIR PACKAGE...: downloads and unpacks packages into DIR.
+fetch() {
+	local dir=$1 debs
+	shift
+	debs=$(mktemp -d)
+	(cd "$debs" && timeout 1800 apt-get -q -o APT::Sandbox::User=root download "$@")
+	mkdir -p "$dir"
+	for deb in "$debs"/*.deb; do
+		dpkg-deb -x "$deb" "$dir"
+	done
+	rm -r "$debs"
+}
+
+# The kernel's source, once for all architectures.
+source_fetch() {
+	local dir
+	dir=$(source_dir)
+	[ ! -d "$dir" ] || return 0
+	rm -rf "$SOURCES"/*.tmp "$SOURCES/package"
+	mkdir -p "$dir.tmp"
+	fetch "$SOURCES/package" "linux-source-$K_SERIES=$K_PACKAGE"
+	tar -C "$dir.tmp" --strip-components=1 -xf "$SOURCES/package/usr/src/linux-source-$K_SERIES.tar.xz"
+	rm -r "$SOURCES/package"
+	mv "$dir.tmp" "$dir"
+}
+
+# The kernel image, its headers, and a busybox of its architecture.
+kernel_fetch() {
+	local dir
+	dir=$(kernel_dir)
+	[ ! -d "$dir/package" ] || return 0
+	rm -rf "$dir"
+	fetch "$dir/package.tmp" "linux-headers-$K_RELEASE:$ARCH=$K_PACKAGE" \
+		"linux-binary-$K_RELEASE:$ARCH=$K_PACKAGE" "busybox-static:$ARCH"
+	mv "$dir/package.tmp" "$dir/package"
+}
+
+# Removes what was made for kernels that nobody has used for a month.
+kernel_prune() {
+	local dir
+	for dir in "$(kernel_dir)" "$(source_dir)"; do
+		[ ! -d "$dir" ] || touch "$dir"
+	done
+	find "$KERNELS" "$SOURCES" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} + 2>/dev/null || :
+}
+
+kernel_image() { say "$(kernel_dir)/package/usr/lib/modules/$K_RELEASE/vmlinuz"; }

@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# From packages to a machine that can be booted, for $ARCH. What is in the cache
+# already is not made again; the module and the programs always are, by their
+# own build systems.
+
+# Picks the kernel of $ARCH. Everything after it goes by the variables it sets.
+prepare_choose() {
+	lists_refresh
+	kernel_resolve
+	say "  kernel $K_RELEASE (Debian package $K_PACKAGE)"
+	kernel_report_newer
+}
+
+prepare_kernel() {
+	if [ -e "$(kernel_dir)/done" ]; then
+		kernel_prune
+		return
+	fi
+	step "fetch the kernel's source" source-fetch source_fetch
+	step "fetch kernel and headers for $ARCH" "kernel-fetch-$ARCH" kernel_fetch
+	step "make the kernel's Rust artefacts for $ARCH" "kernel-build-$ARCH" kernel_build
+	kernel_prune
+}
+
+prepare_module() {
+	step "build the module for $ARCH" "module-$ARCH" module_build
+}
+
+prepare_tools() {
+	step "fetch crates" crates-fetch crates_fetch
+	step "build the programs for $ARCH" "tools-$ARCH" tools_build
+}
+
+# prepare_initramfs [FILE...]: FILEs beside the usual content.
+prepare_initramfs() {
+	initramfs_build "$BUILD/$ARCH/initramfs.cpio" "$(kernel_dir)/package/usr/bin/busybox" \
+		"$BUILD/$ARCH/$MODULE.ko" "$BUILD/$ARCH"/{dmaheap,dmaheap-kselftest} "$@"
+}
+
+# prepare ARCH: all of it, for the commands that need one machine.
+prepare() {
+	arch_select "$1"
+	prepare_choose
+	prepare_kernel
+	prepare_module
+	prepare_tools
+	prepare_initramfs
+}
+
+lab_prepare() { prepare "${1:-amd64}"; }

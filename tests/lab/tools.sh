@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The userspace programs, linked statically: the same file runs in an initramfs
+# and on any board.
+
+# cargo_run TARGET ARGUMENT...: cargo in tools/, for a Rust target. Its output
+# goes to the cache, keyed by compiler and checkout: cargo compares times of
+# files only, so two checkouts must not share it.
+cargo_run() {
+	local target=$1 name linker
+	shift
+	name=$(tr 'a-z-' 'A-Z_' <<<"$target")
+	linker=${target%%-*}-linux-gnu-gcc-14
+	export CARGO_BUILD_TARGET=$target
+	CARGO_TARGET_DIR=/lab/target/$({ rustc -vV && say "$SRC"; } | digest -)
+	export CARGO_TARGET_DIR
+	export "CARGO_TARGET_${name}_LINKER=$linker"
+	export "CARGO_TARGET_${name}_RUSTFLAGS=-C target-feature=+crt-static"
+	(cd "$SRC/tools" && cargo "$@")
+}
+
+# The crates, once; all later calls find them in the cache and need no network.
+crates_fetch() {
+	(cd "$SRC/tools" && { cargo fetch --locked --offline || timeout 900 cargo fetch --locked; })
+}
+
+# tools_build [TARGET [PACKAGE]]: into build/ARCH, the i386 one into build/i386.
+tools_build() {
+	local target=${1:-$RUST_TARGET} out=$BUILD/$ARCH
+	[ "$target" = "$RUST_TARGET" ] || out=$BUILD/i386
+	mkdir -p "$out"
+	cargo_run "$target" build --release --locked --offline --workspace --bins
+	for program in dmaheap dmaheap-kselftest; do
+		cp "$CARGO_TARGET_DIR/$target/release/$program" "$out/"
+	done
+}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# For the scripts that run in a virtual machine: loading the module, and TAP.
+
+MODULE=rust_dma_heap
+[ -d /run/lab ] || mkdir -p /run/lab
+
+# load_module [PARAMETER=VALUE...]: the first call of a boot marks the place in
+# the kernel log from where on the log check reads.
+load_module() {
+	if [ ! -e /run/lab/marked ]; then
+		echo "<5>lab: the log check begins here" >/dev/kmsg
+		: >/run/lab/marked
+	fi
+	insmod "/lab/$MODULE.ko" "$@"
+}
+
+unload_module() { rmmod "$MODULE"; }
+
+loaded() { grep -q "^$MODULE " /proc/modules; }
+
+# expect_log NUMBER PATTERN: the test provokes this many kernel log lines that
+# match PATTERN (a Perl expression) and one of tests/lab/log-patterns.
+expect_log() { echo "<5>lab: expect $1 $2" >/dev/kmsg; }
+
+# TAP. A script calls plan first, then ok or skip as often as it promised.
+
+plan() {
+	echo "TAP version 13"
+	echo "1..$1"
+	count=0
+	failures=0
+}
+
+diag() { printf '%s\n' "$*" | sed 's/^/# /'; }
+
+# ok STATUS TEXT: STATUS is 0 for a success, as $? has it.
+ok() {
+	count=$((count + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $count - $2"
+	else
+		echo "not ok $count - $2"
+		failures=$((failures + 1))
+	fi
+}
+
+# is TEXT GOT WANTED
+is() {
+	if [ "$2" = "$3" ]; then
+		ok 0 "$1"
+	else
+		ok 1 "$1"
+		diag "got:    $2"
+		diag "wanted: $3"
+	fi
+}
+
+skip() {
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+# To be the last line of a script: its status is that of a kselftest.
+finish() { [ "$failures" -eq 0 ]; }
+
+# run_test NAME TIMEOUT COMMAND...: puts the output of COMMAND between two lines
+# by which the lab cuts it out again, with its status.
+run_test() {
+	echo "### begin $1"
+	test_name=$1
+	test_time=$2
+	shift 2
+	timeout -s KILL "$test_time" "$@"
+	printf '\n### end %s %s\n' "$test_name" "$?"
+}
