@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A dma-buf owned by this process.
+
+use crate::access::Mapping;
+use crate::error::Error;
+use crate::heap::AllocOptions;
+use crate::sys::ioctl;
+use crate::sys::region::Region;
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+use rustix::mm::MapFlags;
+use rustix::mm::ProtFlags;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+
+/// A buffer from a heap: its file descriptor, closed on drop.
+///
+/// The memory is free when the last descriptor, mapping and device
+/// attachment, in whatever process, is gone.
+#[derive(Debug)]
+pub struct Buffer {
+    fd: OwnedFd,
+    len: u64,
+    read: bool,
+    write: bool,
+}
+
+impl Buffer {
+    pub(crate) fn from_alloc(fd: OwnedFd, options: AllocOptions) -> Result<Self, Error> {
+        let len =
+            rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(|errno| Error::Examine { errno })?;
+        Ok(Self {
+            fd,
+            len,
+            read: options.read || !options.write,
+            write: options.write,
+        })
+    }
+
+    /// Bytes of the buffer, whole pages, as the kernel says.
+    #[expect(clippy::len_without_is_empty, reason = "no buffer is empty")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The inode number: the same for every descriptor of this buffer, in
+    /// every process, and the one that debugfs and fdinfo show.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Examine`].
+    pub fn inode(&self) -> Result<u64, Error> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| Error::Examine { errno })?;
+        Ok(stat.st_ino)
+    }
+
+    /// Names the buffer for debugfs, fdinfo and whoever hunts a leak.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SetName`] if the name has more than 31 bytes or a NUL in it.
+    pub fn set_name(&self, name: &str) -> Result<(), Error> {
+        let fail = |errno| Error::SetName {
+            name: name.to_owned(),
+            errno,
+        };
+        let text = CString::new(name).map_err(|_| fail(Errno::INVAL))?;
+        ioctl::set_name(self.fd.as_fd(), &text).map_err(fail)
+    }
+
+    /// Maps the whole buffer, with the access that its descriptor allows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`].
+    pub fn map(&self) -> Result<Mapping<'_>, Error> {
+        self.map_range(0, self.len)
+    }
+
+    /// Maps `len` bytes from `offset` on; both in whole pages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`], also if a 32-bit process has no room for the range.
+    pub fn map_range(&self, offset: u64, len: u64) -> Result<Mapping<'_>, Error> {
+        let fail = |errno| Error::Map { offset, len, errno };
+        let mut prot = ProtFlags::empty();
+        prot.set(ProtFlags::READ, self.read);
+        prot.set(ProtFlags::WRITE, self.write);
+        let bytes = usize::try_from(len).map_err(|_| fail(Errno::OVERFLOW))?;
+        let region =
+            Region::new(self.fd.as_fd(), offset, bytes, prot, MapFlags::SHARED).map_err(fail)?;
+        Ok(Mapping::new(self.fd.as_fd(), region))
+    }
+}
+
+impl AsFd for Buffer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<Buffer> for OwnedFd {
+    fn from(buffer: Buffer) -> Self {
+        buffer.fd
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The crate's error: what failed, with which errno, and what to do about it.
+
+use rustix::io::Errno;
+use std::path::PathBuf;
+
+/// Why something with a heap or a buffer failed.
+///
+/// The text says what to do next, so it can be shown to a user as it is.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The heaps could not be listed.
+    #[error("cannot read {}: {errno}", path.display())]
+    Discover {
+        /// What was read.
+        path: PathBuf,
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// A heap's node could not be opened.
+    #[error("cannot open heap {}: {errno}; {}", path.display(), open_advice(*errno))]
+    Open {
+        /// The node.
+        path: PathBuf,
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// The node is a file of another kind.
+    #[error(
+        "{} is not a character device, so it is no heap; `dmaheap list` shows the heaps",
+        path.display()
+    )]
+    NotAHeap {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The name leads out of the heap directory.
+    #[error("{name:?} is not a heap name; `dmaheap list` shows the names")]
+    BadHeapName {
+        /// The name as given.
+        name: String,
+    },
+    /// An allocation failed.
+    #[error("cannot allocate {len} bytes from heap {heap}: {errno}; {}", alloc_advice(*errno))]
+    Alloc {
+        /// The heap's name.
+        heap: String,
+        /// Bytes asked for.
+        len: u64,
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// The buffer could not be mapped.
+    #[error("cannot map {len} bytes at offset {offset} of a buffer: {errno}; {}", map_advice(*errno))]
+    Map {
+        /// Bytes into the buffer.
+        offset: u64,
+        /// Bytes to map.
+        len: u64,
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// A bracket could not be started or ended. What was read or written in it
+    /// may be stale.
+    #[error(
+        "cannot {} CPU access to a buffer: {errno}; what was read or written in it may be stale; \
+         the kernel log may tell why",
+        if *end { "end" } else { "start" }
+    )]
+    Sync {
+        /// Whether this was the end of a bracket.
+        end: bool,
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// An access that the mapping has no bytes for.
+    #[error("{len} bytes at offset {offset} are not inside a mapping of {size} bytes")]
+    OutOfBounds {
+        /// Bytes into the mapping.
+        offset: usize,
+        /// Bytes to access.
+        len: usize,
+        /// Bytes mapped.
+        size: usize,
+    },
+    /// Access that the buffer was not allocated for.
+    #[error(
+        "the mapping cannot be {}; allocate the buffer with an access mode that allows it",
+        if *write { "written" } else { "read" }
+    )]
+    AccessMode {
+        /// Whether it was to be written.
+        write: bool,
+    },
+    /// The buffer could not be named.
+    #[error("cannot name a buffer {name:?}: {errno}; a name has at most 31 bytes and no NUL")]
+    SetName {
+        /// The name.
+        name: String,
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// The buffer's size or inode could not be read.
+    #[error("cannot examine a buffer: {errno}; is the descriptor a dma-buf?")]
+    Examine {
+        /// Why that failed.
+        errno: Errno,
+    },
+}
+
+impl Error {
+    /// The kernel's answer behind this error, if there is one.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Discover { errno, .. }
+            | Self::Open { errno, .. }
+            | Self::Alloc { errno, .. }
+            | Self::Map { errno, .. }
+            | Self::Sync { errno, .. }
+            | Self::SetName { errno, .. }
+            | Self::Examine { errno } => Some(*errno),
+            Self::NotAHeap { .. }
+            | Self::BadHeapName { .. }
+            | Self::OutOfBounds { .. }
+            | Self::AccessMode { .. } => None,
+        }
+    }
+}
+
+fn open_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOENT => {
+            "`dmaheap list` shows the heaps there are; if it is missing, load the module: \
+             `modprobe rust_dma_heap`"
+        }
+        Errno::ACCESS | Errno::PERM => {
+            "run as root, or give your group the node with a udev rule such as \
+             SUBSYSTEM==\"rust_dma_heap\", GROUP=\"video\", MODE=\"0660\" \
+             (SUBSYSTEM==\"dma_heap\" for the kernel's own)"
+        }
+        Errno::NODEV | Errno::NXIO => {
+            "the node has no driver behind it, the module was probably unloaded: load it again \
+             with `modprobe rust_dma_heap`"
+        }
+        Errno::MFILE | Errno::NFILE => "raise the limit of open files (`ulimit -n`)",
+        _ => "the kernel log may tell more (`dmesg`)",
+    }
+}
+
+fn alloc_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOMEM => {
+            "ask for less, free other buffers, or raise the heap's limit (`dmaheap list` shows it, \
+             its sysfs attribute `limit` sets it); a CMA area has only the size given to the \
+             kernel with `cma=`"
+        }
+        Errno::DQUOT => {
+            "your user's share of this heap is used up: free buffers, or run with \
+             CAP_SYS_RESOURCE"
+        }
+        Errno::INVAL => "the length must be more than zero and fit the kernel's address space",
+        Errno::NOTTY => "that node does not speak the dma-heap interface",
+        Errno::NODEV => "the heap is gone: load the module again with `modprobe rust_dma_heap`",
+        Errno::MFILE | Errno::NFILE => {
+            "each buffer is an open file: raise the limit of open files (`ulimit -n`)"
+        }
+        Errno::ACCESS | Errno::PERM => "run as root or change the node's group",
+        Errno::INTR => "the call was interrupted by a signal: try again",
+        _ => "the kernel log may tell more (`dmesg`)",
+    }
+}
+
+fn map_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::INVAL => "the range must be whole pages inside the buffer",
+        Errno::ACCESS | Errno::PERM => {
+            "the buffer was allocated with an access mode that does not allow this mapping"
+        }
+        Errno::NOMEM => "the address space or the number of mappings is used up: unmap something",
+        Errno::NODEV => "this buffer cannot be mapped by the CPU",
+        Errno::OVERFLOW => "the range does not fit this process's address space",
+        _ => "the kernel log may tell more (`dmesg`)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_says_what_to_do() {
+        let missing = Error::Open {
+            path: "/dev/dma_heap/system".into(),
+            errno: Errno::NOENT,
+        };
+        assert!(missing.to_string().contains("modprobe rust_dma_heap"));
+        let refused = Error::Open {
+            path: "/dev/dma_heap/system".into(),
+            errno: Errno::ACCESS,
+        };
+        assert!(refused.to_string().contains("udev"));
+        let full = Error::Alloc {
+            heap: "system".into(),
+            len: 4096,
+            errno: Errno::NOMEM,
+        };
+        assert!(full.to_string().contains("limit"));
+        assert_eq!(full.errno(), Some(Errno::NOMEM));
+    }
+}

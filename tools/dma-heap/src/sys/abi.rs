@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Numbers and structures of the kernel's ABI.
+//!
+//! C headers: `linux/dma-heap.h`, `linux/dma-buf.h`.
+
+use rustix::ioctl::Opcode;
+use rustix::ioctl::opcode;
+
+/// The argument of [`DMA_HEAP_IOCTL_ALLOC`].
+///
+/// The 64-bit members are aligned so in every ABI: the structure is the same
+/// for a 32-bit caller.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllocationData {
+    /// Bytes wanted; the kernel rounds them up to whole pages.
+    pub len: u64,
+    /// Zero in, the new file descriptor out.
+    pub fd: u32,
+    /// `O_CLOEXEC` and an access mode.
+    pub fd_flags: u32,
+    /// No flag is defined: zero.
+    pub heap_flags: u64,
+}
+
+/// The argument of [`DMA_BUF_IOCTL_SYNC`].
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncData {
+    /// `DMA_BUF_SYNC_*`.
+    pub flags: u64,
+}
+
+/// The type byte of heap ioctls.
+pub const DMA_HEAP_IOC_MAGIC: u8 = b'H';
+/// Allocate a buffer.
+pub const DMA_HEAP_IOCTL_ALLOC: Opcode =
+    opcode::read_write::<AllocationData>(DMA_HEAP_IOC_MAGIC, 0);
+
+/// Start or end CPU access.
+pub const DMA_BUF_IOCTL_SYNC: Opcode = opcode::write::<SyncData>(b'b', 0);
+/// Name a buffer; the argument is the string's address itself.
+pub const DMA_BUF_SET_NAME: Opcode = opcode::write::<*const u8>(b'b', 1);
+/// Longest buffer name in bytes, the final NUL included.
+pub const DMA_BUF_NAME_LEN: usize = 32;
+
+/// The CPU reads.
+pub const DMA_BUF_SYNC_READ: u64 = 1;
+/// The CPU writes.
+pub const DMA_BUF_SYNC_WRITE: u64 = 2;
+/// The bracket starts.
+pub const DMA_BUF_SYNC_START: u64 = 0;
+/// The bracket ends.
+pub const DMA_BUF_SYNC_END: u64 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::align_of;
+    use std::mem::offset_of;
+    use std::mem::size_of;
+
+    // The expected values are those of the C headers on x86-64, arm64 and
+    // i386, where they agree.
+    #[test]
+    fn layout() {
+        assert_eq!(size_of::<AllocationData>(), 24);
+        assert_eq!(align_of::<AllocationData>(), 8);
+        assert_eq!(offset_of!(AllocationData, len), 0);
+        assert_eq!(offset_of!(AllocationData, fd), 8);
+        assert_eq!(offset_of!(AllocationData, fd_flags), 12);
+        assert_eq!(offset_of!(AllocationData, heap_flags), 16);
+        assert_eq!(size_of::<SyncData>(), 8);
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(DMA_HEAP_IOCTL_ALLOC, 0xc018_4800);
+        assert_eq!(DMA_BUF_IOCTL_SYNC, 0x4008_6200);
+        let set_name = if cfg!(target_pointer_width = "64") {
+            0x4008_6201
+        } else {
+            0x4004_6201
+        };
+        assert_eq!(DMA_BUF_SET_NAME, set_name);
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls of heaps and dma-bufs, typed.
+
+use super::abi;
+use super::abi::AllocationData;
+use super::abi::SyncData;
+use rustix::io::Errno;
+use rustix::io::Result;
+use rustix::ioctl::Ioctl;
+use rustix::ioctl::IoctlOutput;
+use rustix::ioctl::Opcode;
+use rustix::ioctl::Setter;
+use rustix::ioctl::Updater;
+use std::ffi::CStr;
+use std::ffi::c_void;
+use std::os::fd::BorrowedFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+
+/// Allocates a buffer of `len` bytes from the heap that `heap` is an open node
+/// of.
+///
+/// # Errors
+///
+/// Whatever the ioctl returns, and EBADF if it succeeds without naming a file
+/// descriptor, which no heap does.
+pub fn alloc(heap: BorrowedFd<'_>, len: u64, fd_flags: u32, heap_flags: u64) -> Result<OwnedFd> {
+    let mut data = AllocationData {
+        len,
+        fd: 0,
+        fd_flags,
+        heap_flags,
+    };
+    // SAFETY: The request number encodes the size and direction of
+    // `AllocationData`, so the kernel reads and writes no more than `data`.
+    let request =
+        unsafe { Updater::<{ abi::DMA_HEAP_IOCTL_ALLOC }, AllocationData>::new(&mut data) };
+    // SAFETY: As above; the call has no other effect on this process's memory.
+    unsafe { rustix::ioctl::ioctl(heap, request) }?;
+    adopt(data.fd)
+}
+
+/// Takes the file descriptor that a successful allocation has just returned.
+pub(super) fn adopt(fd: u32) -> Result<OwnedFd> {
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::BADF)?;
+    // SAFETY: The kernel has just installed this descriptor for this call, so
+    // nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Starts or ends CPU access; `flags` are `DMA_BUF_SYNC_*`.
+///
+/// # Errors
+///
+/// Whatever the ioctl returns. EINTR and EAGAIN mean: try again.
+pub fn sync(dmabuf: BorrowedFd<'_>, flags: u64) -> Result<()> {
+    // SAFETY: The request number encodes the size and direction of `SyncData`,
+    // which is only read.
+    let request =
+        unsafe { Setter::<{ abi::DMA_BUF_IOCTL_SYNC }, SyncData>::new(SyncData { flags }) };
+    // SAFETY: As above; the call has no other effect on this process's memory.
+    unsafe { rustix::ioctl::ioctl(dmabuf, request) }
+}
+
+/// `DMA_BUF_SET_NAME`, whose argument is the string itself, not a pointer to a
+/// pointer.
+struct SetName<'a>(&'a CStr);
+
+// SAFETY: The kernel reads the NUL-terminated string that `as_ptr` points to
+// and writes nothing.
+unsafe impl Ioctl for SetName<'_> {
+    type Output = ();
+
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        abi::DMA_BUF_SET_NAME
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        self.0.as_ptr().cast_mut().cast()
+    }
+
+    unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Names a buffer.
+///
+/// # Errors
+///
+/// EINVAL if the name has [`abi::DMA_BUF_NAME_LEN`] bytes or more.
+pub fn set_name(dmabuf: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: `SetName` describes the request truthfully, see there.
+    unsafe { rustix::ioctl::ioctl(dmabuf, SetName(name)) }
+}

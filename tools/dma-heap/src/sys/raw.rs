@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! For tests: ioctls with any number and argument, and arguments in memory
+//! that the kernel cannot read or write.
+//!
+//! Nothing here can harm the caller's memory: the kernel is only ever pointed
+//! at memory made for the one call.
+
+use super::ioctl::adopt;
+use rustix::io::Errno;
+use rustix::io::Result;
+use rustix::ioctl::Ioctl;
+use rustix::ioctl::IoctlOutput;
+use rustix::ioctl::Opcode;
+use rustix::mm::MapFlags;
+use rustix::mm::MprotectFlags;
+use rustix::mm::ProtFlags;
+use std::ffi::c_void;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::ptr::NonNull;
+
+/// The most that a request number can name as its argument's size, in bytes.
+const MAX_ARGUMENT: usize = 1 << 14;
+
+/// An ioctl with everything chosen by the caller.
+struct Any {
+    request: Opcode,
+    argument: *mut c_void,
+}
+
+// SAFETY: The number decides what the kernel does with the pointer; who makes
+// an `Any` answers for the pair.
+unsafe impl Ioctl for Any {
+    type Output = ();
+
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        self.request
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        self.argument
+    }
+
+    unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What kind of memory an argument lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// Readable and writable.
+    Ordinary,
+    /// Readable only: the kernel cannot copy its answer back.
+    ReadOnly,
+    /// Neither readable nor writable.
+    NoAccess,
+    /// Ordinary, but its last four bytes lie in a page without access.
+    CutShort,
+}
+
+/// Two anonymous pages (more, if an argument needs them) of which the last may
+/// be without access.
+///
+/// # Invariants
+///
+/// `base` and `len` describe a private anonymous mapping that this value owns.
+struct Scratch {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+impl Scratch {
+    /// Ordinary memory, two pages and at least twice the largest argument.
+    fn new() -> Result<Self> {
+        let len = (2 * MAX_ARGUMENT).max(2 * rustix::param::page_size());
+        // SAFETY: With a null hint and no MAP_FIXED the kernel chooses an
+        // unused range.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )
+        }?;
+        // INVARIANT: Just mapped, and nobody else knows of it.
+        Ok(Self {
+            base: NonNull::new(base.cast()).ok_or(Errno::NOMEM)?,
+            len,
+        })
+    }
+
+    /// Changes the access to everything from byte `from` on, a whole page.
+    fn protect(&self, from: usize, access: MprotectFlags) -> Result<()> {
+        let len = self.len.checked_sub(from).ok_or(Errno::INVAL)?;
+        // SAFETY: `from` is at most `len`, so this is inside the mapping or
+        // at its end.
+        let start = unsafe { self.base.add(from) };
+        // SAFETY: The range is ours, and no reference into it exists.
+        unsafe { rustix::mm::mprotect(start.as_ptr().cast(), len, access) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant it is ours, and no reference into it exists.
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+/// An open heap node for raw requests.
+///
+/// # Invariants
+///
+/// The file is a character device under `/dev/dma_heap`.
+#[derive(Debug)]
+pub struct RawHeap(File);
+
+impl RawHeap {
+    /// Takes an open heap node.
+    pub(crate) fn new(node: File) -> Self {
+        // INVARIANT: The crate calls this for nodes it opened there only.
+        Self(node)
+    }
+
+    /// Sends `request` with a copy of `argument` that lies in memory of the
+    /// given kind. On success `argument` holds what the kernel left there, and
+    /// if the kernel put the number of a new dma-buf into it, the caller gets
+    /// that descriptor to own.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the ioctl returns; E2BIG if `argument` is larger than a
+    /// request number can tell.
+    pub fn ioctl(
+        &self,
+        request: Opcode,
+        argument: &mut [u8],
+        kind: Argument,
+    ) -> Result<Option<OwnedFd>> {
+        let before = fd_member(argument);
+        if argument.len() > MAX_ARGUMENT {
+            return Err(Errno::TOOBIG);
+        }
+        let scratch = Scratch::new()?;
+        let page = rustix::param::page_size();
+        let hole = scratch.len - page;
+        let offset = match kind {
+            Argument::CutShort => (hole + 4).saturating_sub(argument.len()),
+            _ => 0,
+        };
+        // SAFETY: `offset` is less than half of the scratch memory or, cut
+        // short, such that the argument ends inside of it.
+        let place = unsafe { scratch.base.add(offset) };
+        // SAFETY: The scratch memory is writable now, holds MAX_ARGUMENT bytes
+        // from `offset` on or ends with the argument, and is no part of it.
+        unsafe { place.copy_from_nonoverlapping(NonNull::from(&*argument).cast(), argument.len()) };
+        match kind {
+            Argument::Ordinary => {}
+            Argument::ReadOnly => scratch.protect(0, MprotectFlags::READ)?,
+            Argument::NoAccess => scratch.protect(0, MprotectFlags::empty())?,
+            Argument::CutShort => scratch.protect(hole, MprotectFlags::empty())?,
+        }
+        let any = Any {
+            request,
+            argument: place.as_ptr().cast(),
+        };
+        // SAFETY:
+        // - The pointer is into scratch memory, to which no reference exists
+        //   and which is larger than what any request number can encode.
+        // - By the invariant the file is a heap node. A heap and the generic
+        //   code before it (which acts on descriptor flags and the like) write
+        //   to the argument and nowhere else in this process.
+        unsafe { rustix::ioctl::ioctl(&self.0, any) }?;
+        scratch.protect(0, MprotectFlags::READ)?;
+        // SAFETY: As for the copy in; the memory is readable now.
+        unsafe {
+            place.copy_to_nonoverlapping(NonNull::from(&mut *argument).cast(), argument.len())
+        };
+        match fd_member(argument) {
+            // A number that was there before the call is not a new one, and
+            // may have an owner.
+            Some(fd) if before != Some(fd) && is_dmabuf(fd) => adopt(fd).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl AsFd for RawHeap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The member `fd` of an allocation's argument, if that is long enough.
+fn fd_member(argument: &[u8]) -> Option<u32> {
+    let bytes = argument.get(8..12)?;
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+fn is_dmabuf(fd: u32) -> bool {
+    rustix::fs::readlink(format!("/proc/self/fd/{fd}"), Vec::new())
+        .is_ok_and(|target| target.to_bytes().starts_with(b"/dmabuf:"))
+}
+
+/// Tries a mapping of a dma-buf and removes it again.
+///
+/// # Errors
+///
+/// What mmap returns.
+pub fn try_map(
+    dmabuf: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+    prot: ProtFlags,
+    flags: MapFlags,
+) -> Result<()> {
+    super::region::Region::new(dmabuf, offset, len, prot, flags).map(drop)
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A mapped piece of a dma-buf and the accesses to its memory.
+//!
+//! The memory may change under us at any time: devices and other processes
+//! write it. So no reference into it is ever made, since `&[u8]` promises the
+//! compiler that the bytes stay. Every access is a volatile load or store of a
+//! whole word or byte, which the compiler neither repeats nor invents, and of
+//! which any bit pattern is a valid value.
+
+use rustix::io::Errno;
+use rustix::io::Result;
+use rustix::mm::MapFlags;
+use rustix::mm::ProtFlags;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+
+/// Bytes of a word.
+pub(crate) const WORD: usize = size_of::<u64>();
+
+/// A shared mapping of a dma-buf.
+///
+/// # Invariants
+///
+/// - `base` is page-aligned and `len` bytes from it on are mapped, and belong
+///   to this value alone, until it is dropped.
+/// - They may be read if `readable`, and written if `writable`.
+/// - `len` is a multiple of the page size.
+#[derive(Debug)]
+pub(crate) struct Region {
+    base: NonNull<u8>,
+    len: usize,
+    readable: bool,
+    writable: bool,
+}
+
+// SAFETY: A mapping belongs to the process, not to a thread, and the value is
+// its only owner.
+unsafe impl Send for Region {}
+
+impl Region {
+    /// Maps `len` bytes from `offset` on, both in bytes and whole pages.
+    pub(crate) fn new(
+        dmabuf: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        prot: ProtFlags,
+        flags: MapFlags,
+    ) -> Result<Self> {
+        // The kernel would accept a ragged length and map the whole page; the
+        // invariant is kept simple instead.
+        if len == 0 || len % rustix::param::page_size() != 0 {
+            return Err(Errno::INVAL);
+        }
+        // SAFETY: Without MAP_FIXED and with a null hint, the kernel chooses
+        // an unused range, so no memory known to Rust changes.
+        let base =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, flags, dmabuf, offset) }?;
+        // INVARIANT: `mmap` has just given us this range with these rights.
+        // Address zero is never given without MAP_FIXED.
+        Ok(Self {
+            base: NonNull::new(base.cast()).ok_or(Errno::NOMEM)?,
+            len,
+            readable: prot.contains(ProtFlags::READ),
+            writable: prot.contains(ProtFlags::WRITE),
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn readable(&self) -> bool {
+        self.readable
+    }
+
+    pub(crate) fn writable(&self) -> bool {
+        self.writable
+    }
+
+    fn words(&self) -> *mut u64 {
+        self.base.as_ptr().cast()
+    }
+
+    /// Whether `len` bytes from `offset` on lie inside.
+    fn holds(&self, offset: usize, len: usize) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.len)
+    }
+
+    /// The word at `index`, counted in words. `None` outside the mapping or if
+    /// it may not be read.
+    #[inline]
+    pub(crate) fn load(&self, index: usize) -> Option<u64> {
+        if !self.readable || index >= self.len / WORD {
+            return None;
+        }
+        // SAFETY: `index` words and one more lie inside the mapping.
+        let word = unsafe { self.words().add(index) };
+        // SAFETY: Mapped and readable by the invariants, aligned because
+        // `base` is page-aligned.
+        Some(unsafe { word.read_volatile() })
+    }
+
+    /// Stores the word at `index`, counted in words. `None` outside the mapping
+    /// or if it may not be written.
+    #[inline]
+    pub(crate) fn store(&self, index: usize, value: u64) -> Option<()> {
+        if !self.writable || index >= self.len / WORD {
+            return None;
+        }
+        // SAFETY: `index` words and one more lie inside the mapping.
+        let word = unsafe { self.words().add(index) };
+        // SAFETY: Mapped and writable by the invariants, aligned because
+        // `base` is page-aligned.
+        unsafe { word.write_volatile(value) };
+        Some(())
+    }
+
+    /// Calls `f` with the index and value of every word, until it says `false`.
+    #[inline]
+    pub(crate) fn load_while(&self, mut f: impl FnMut(usize, u64) -> bool) {
+        let words = if self.readable { self.len / WORD } else { 0 };
+        for index in 0..words {
+            // SAFETY: `index` is less than the number of words mapped.
+            let word = unsafe { self.words().add(index) };
+            // SAFETY: As in `load`; readable, or `words` would be zero.
+            let value = unsafe { word.read_volatile() };
+            if !f(index, value) {
+                return;
+            }
+        }
+    }
+
+    /// Stores `f(index)` in every word.
+    #[inline]
+    pub(crate) fn store_all(&self, mut f: impl FnMut(usize) -> u64) {
+        let words = if self.writable { self.len / WORD } else { 0 };
+        for index in 0..words {
+            // SAFETY: `index` is less than the number of words mapped.
+            let word = unsafe { self.words().add(index) };
+            // SAFETY: As in `store`; writable, or `words` would be zero.
+            unsafe { word.write_volatile(f(index)) };
+        }
+    }
+
+    /// Copies bytes out. `None` if they do not lie inside or may not be read.
+    pub(crate) fn copy_out(&self, offset: usize, to: &mut [u8]) -> Option<()> {
+        if !self.readable || !self.holds(offset, to.len()) {
+            return None;
+        }
+        for (index, byte) in (offset..).zip(to) {
+            // SAFETY: `holds` has shown that all of them lie inside.
+            let from = unsafe { self.base.add(index) };
+            // SAFETY: Mapped and readable by the invariants.
+            *byte = unsafe { from.read_volatile() };
+        }
+        Some(())
+    }
+
+    /// Copies bytes in. `None` if they do not fit or may not be written.
+    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) -> Option<()> {
+        if !self.writable || !self.holds(offset, from.len()) {
+            return None;
+        }
+        for (index, byte) in (offset..).zip(from) {
+            // SAFETY: `holds` has shown that all of them lie inside.
+            let to = unsafe { self.base.add(index) };
+            // SAFETY: Mapped and writable by the invariants.
+            unsafe { to.write_volatile(*byte) };
+        }
+        Some(())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: By the invariants the range is mapped and ours alone, and no
+        // reference into it was ever made.
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+        // munmap of a whole mapping of ours can fail only if that was no
+        // mapping of ours.
+        debug_assert!(unmapped.is_ok());
+    }
+}
