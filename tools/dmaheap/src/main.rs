@@ -1,1 +1,51 @@
-fn main(){}
+// SPDX-License-Identifier: GPL-2.0
+
+//! `dmaheap`: lists, allocates from and verifies Linux dma-buf heaps.
+
+#![forbid(unsafe_code)]
+
+mod alloc;
+mod cli;
+mod list;
+mod missing;
+mod output;
+mod owner;
+mod quantity;
+mod verify;
+
+use clap::Parser;
+use cli::Cli;
+use cli::Command;
+use std::process::ExitCode;
+
+/// How a run ended, short of an error.
+enum Outcome {
+    /// Everything asked for was done and is as it should be.
+    Good,
+    /// A check failed.
+    Bad,
+    /// There is no heap.
+    NoHeap,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::List(options) => list::run(&options),
+        Command::Alloc(options) => alloc::run(&options),
+        Command::Verify(options) => verify::run(&options),
+    };
+    match result {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::from(cli::EXIT_FAILURE),
+        Ok(Outcome::NoHeap) => {
+            output::note(&missing::advice());
+            ExitCode::from(cli::EXIT_NO_HEAP)
+        }
+        // Whoever reads our output has seen enough, as `head` does.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("{error:#}"));
+            ExitCode::from(cli::EXIT_FAILURE)
+        }
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line and its help texts.
+
+use crate::quantity::Size;
+use crate::quantity::parse_duration;
+use crate::quantity::parse_size;
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use dma_heap::HEAP_DIR;
+use std::path::Path;
+use std::time::Duration;
+
+/// Exit status: something failed.
+pub(crate) const EXIT_FAILURE: u8 = 1;
+/// Exit status: there is no heap. (2 is clap's, for wrong usage.)
+pub(crate) const EXIT_NO_HEAP: u8 = 3;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  done; every check passed
+  1  something failed; the message says what to do
+  2  wrong usage
+  3  there is no heap";
+
+/// List, allocate from and verify Linux dma-buf heaps
+///
+/// A dma-buf heap is a node /dev/dma_heap/NAME from which programs get buffers
+/// that devices (cameras, codecs, displays, accelerators) can share without a
+/// copy. This tool works with the heaps of the module rust_dma_heap and with
+/// the kernel's own.
+#[derive(Debug, Parser)]
+#[command(name = "dmaheap", version, after_help = EXIT_STATUS)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show every heap with its attributes, owner and mode
+    ///
+    /// One line a heap, by name. ORIGIN tells a heap of the module
+    /// rust_dma_heap ("module") from one of the kernel's own ("kernel"), which
+    /// tell nothing about themselves: "-" stands for what is not known.
+    /// LIMIT, USED, POOL CAP and POOL HELD are bytes, with KiB, MiB and so on
+    /// where they divide evenly.
+    List(ListOptions),
+    /// Allocate buffers and hold them
+    ///
+    /// Prints the file descriptor, inode number and size of each buffer and
+    /// holds them until SIGINT, SIGTERM or SIGHUP, or as long as --hold says.
+    /// The inode is the number that debugfs (dma_buf/bufinfo) and
+    /// /proc/PID/fdinfo show. Nothing is left when the command ends.
+    Alloc(AllocOptions),
+    /// Check that heaps deliver what they promise
+    ///
+    /// For every heap and size: the buffer has the size asked for, rounded up
+    /// to whole pages; it is zero on arrival; what is written in one sync
+    /// bracket is read back in another, through a second mapping in both
+    /// directions, and through mappings that start inside the buffer; memory
+    /// is zero again when it is allocated anew after being dirtied; and a heap
+    /// that says it is contiguous delivers physically contiguous memory.
+    ///
+    /// Contiguity is checked without trusting the driver, by finding the
+    /// buffer's pages in /proc/kcore. That needs root; without, the check is
+    /// reported as skipped.
+    Verify(VerifyOptions),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct ListOptions {
+    /// Print JSON: sizes in bytes, times in milliseconds, null for unknown
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const ALLOC_EXAMPLES: &str = "\
+Examples:
+  dmaheap alloc system 8M
+  dmaheap alloc default_cma_region 1920x1080x4 --name frame --hold 30s
+  dmaheap alloc system 64K --count 100 --json";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{ALLOC_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct AllocOptions {
+    /// The heap: a name that `dmaheap list` shows, or its node's path
+    #[arg(value_parser = parse_heap)]
+    pub(crate) heap: String,
+    /// Bytes per buffer: 4096, 4K, 4KiB, 1M, 2G, 1920x1080x4; K is 1024
+    #[arg(value_parser = parse_size)]
+    pub(crate) size: Size,
+    /// How many buffers
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// Name the buffers (DMA_BUF_SET_NAME, at most 31 bytes)
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Hold them for a time (500ms, 10s, 2m, 1h) instead of until a signal
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) hold: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  dmaheap verify
+  dmaheap verify system default_cma_region --sizes 4K,1M,16M
+  dmaheap verify --json | jq .failed";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{VERIFY_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct VerifyOptions {
+    /// The heaps: names that `dmaheap list` shows, or paths [default: all]
+    #[arg(value_name = "HEAP", value_parser = parse_heap)]
+    pub(crate) heaps: Vec<String>,
+    /// Sizes to check, separated by commas [default: one page, 12345, 64K, 1M,
+    /// 1M and a page, 8M]
+    #[arg(long, value_delimiter = ',', value_parser = parse_size)]
+    pub(crate) sizes: Vec<Size>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Takes a heap by name or by the path of its node.
+fn parse_heap(text: &str) -> Result<String, String> {
+    let path = Path::new(text);
+    let name = path
+        .strip_prefix(HEAP_DIR)
+        .unwrap_or(path)
+        .to_string_lossy();
+    if name.is_empty() || name.contains('/') {
+        return Err(format!("a heap is a name or {HEAP_DIR}/NAME"));
+    }
+    Ok(name.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_heap_is_a_name_or_a_path() {
+        assert_eq!(parse_heap("system"), Ok("system".into()));
+        assert_eq!(parse_heap("/dev/dma_heap/system"), Ok("system".into()));
+        for text in ["", "/dev/dma_heap/", "/dev/null", "../null"] {
+            assert!(parse_heap(text).is_err(), "{text:?} was taken");
+        }
+    }
+}

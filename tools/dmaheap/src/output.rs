@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tables, JSON and text on standard output.
+
+use anyhow::Context as _;
+use comfy_table::Table;
+use comfy_table::presets;
+use serde::Serialize;
+use std::io;
+use std::io::Write as _;
+
+/// A table without lines: columns for the eye, and still something that `awk`
+/// can read.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    table
+}
+
+/// Prints a table without the space that pads its lines.
+pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
+    let text: String = table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end().trim_start_matches(' ')))
+        .collect();
+    print_text(&text)
+}
+
+/// Prints JSON and the newline that ends it.
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
+    text.push('\n');
+    print_text(&text)
+}
+
+/// Prints text at once, so that whoever waits for it behind a pipe gets it.
+pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
+}
+
+/// Says something beside the output. If standard error is closed, nobody wants
+/// to hear it.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "dmaheap: {text}");
+}
+
+/// Whether the reader of our output has gone.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

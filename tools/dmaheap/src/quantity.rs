@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sizes and durations as people write them, in both directions.
+
+use std::time::Duration;
+
+/// A size in bytes.
+pub(crate) type Size = u64;
+
+/// Reads a size: a number with a suffix of K, M, G or T (powers of 1024, also
+/// as KiB or KB), or several of those multiplied with `x`.
+pub(crate) fn parse_size(text: &str) -> Result<Size, String> {
+    text.split(['x', 'X'])
+        .try_fold(1, |product: u64, factor| {
+            product
+                .checked_mul(parse_factor(factor)?)
+                .ok_or_else(|| "more than 64 bits can hold".to_owned())
+        })
+        .and_then(|size| match size {
+            0 => Err("a size must be more than zero".to_owned()),
+            size => Ok(size),
+        })
+}
+
+fn parse_factor(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, suffix) = text.split_at(digits);
+    let number: u64 = match number.parse() {
+        Ok(number) => number,
+        Err(_) if number.is_empty() => {
+            return Err("a size is a number and a suffix, such as 64K or 1M".to_owned());
+        }
+        Err(_) => return Err("more than 64 bits can hold".to_owned()),
+    };
+    let shift = match suffix.trim_start().to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        "T" | "TB" | "TIB" => 40,
+        _ => {
+            return Err(format!(
+                "unknown suffix {suffix:?}; known are K, M, G, T (powers of 1024)"
+            ));
+        }
+    };
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "more than 64 bits can hold".to_owned())
+}
+
+/// Writes a size with the largest suffix that leaves a whole number, so that
+/// nothing is rounded away.
+pub(crate) fn format_size(bytes: u64) -> String {
+    let suffixes = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    for (shift, suffix) in suffixes {
+        if bytes != 0 && bytes.trailing_zeros() >= shift {
+            return format!("{} {suffix}", bytes >> shift);
+        }
+    }
+    format!("{bytes} B")
+}
+
+/// Reads a duration: a number, perhaps with decimals, and ms, s, m or h;
+/// seconds if nothing is said.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text
+        .bytes()
+        .take_while(|byte| byte.is_ascii_digit() || *byte == b'.')
+        .count();
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "a duration is a number and a unit, such as 500ms or 10s".to_owned())?;
+    let seconds = match unit.trim_start() {
+        "ms" => number / 1000.0,
+        "" | "s" => number,
+        "m" | "min" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(format!("unknown unit {unit:?}; known are ms, s, m, h")),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("4096"), Ok(4096));
+        assert_eq!(parse_size("4K"), Ok(4096));
+        assert_eq!(parse_size("4 KiB"), Ok(4096));
+        assert_eq!(parse_size("3m"), Ok(3 << 20));
+        assert_eq!(parse_size("2GB"), Ok(2 << 30));
+        assert_eq!(parse_size("1T"), Ok(1 << 40));
+        assert_eq!(parse_size("1920x1080x4"), Ok(8_294_400));
+        assert_eq!(parse_size("16x1K"), Ok(16384));
+        assert_eq!(parse_size("18446744073709551615"), Ok(u64::MAX));
+    }
+
+    #[test]
+    fn bad_sizes() {
+        for text in [
+            "",
+            "K",
+            "0",
+            "0x10",
+            "-1",
+            "1.5M",
+            "4Q",
+            "1x",
+            "x1",
+            "16777216T",
+            "18446744073709551616",
+            "4294967296x4294967296",
+        ] {
+            assert!(parse_size(text).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_exactly() {
+        assert_eq!(format_size(0), "0 B");
+        assert_eq!(format_size(12345), "12345 B");
+        assert_eq!(format_size(4096), "4 KiB");
+        assert_eq!(format_size((1 << 20) + 4096), "1028 KiB");
+        assert_eq!(format_size(512 << 20), "512 MiB");
+        assert_eq!(format_size(1 << 41), "2 TiB");
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        for text in [
+            "",
+            "s",
+            "1d",
+            "-1s",
+            "1.2.3s",
+            "inf",
+            "99999999999999999999h",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text:?} was taken");
+        }
+    }
+}

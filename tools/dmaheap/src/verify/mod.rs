@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `dmaheap verify`.
+
+mod checks;
+mod progress;
+mod report;
+
+use crate::Outcome;
+use crate::cli::VerifyOptions;
+use checks::Verifier;
+use dma_heap::HeapInfo;
+use progress::Progress;
+use report::Report;
+
+/// Checks the heaps asked for, or all.
+pub(crate) fn run(options: &VerifyOptions) -> anyhow::Result<Outcome> {
+    let all = dma_heap::heaps()?;
+    if all.is_empty() {
+        return Ok(Outcome::NoHeap);
+    }
+    let heaps = if options.heaps.is_empty() {
+        all
+    } else {
+        options
+            .heaps
+            .iter()
+            .map(|name| HeapInfo::of(name))
+            .collect::<Result<_, _>>()?
+    };
+    let sizes = if options.sizes.is_empty() {
+        default_sizes(dma_heap::page_size() as u64)
+    } else {
+        options.sizes.clone()
+    };
+    let mut report = Report::default();
+    let mut verifier = Verifier::new();
+    let progress = Progress::new(heaps.len() * sizes.len());
+    for heap in &heaps {
+        for size in &sizes {
+            progress.show(&heap.name, *size);
+            report.add(verifier.verify(heap, *size));
+        }
+    }
+    progress.finish();
+    report.print(options.json)?;
+    Ok(if report.failed() {
+        Outcome::Bad
+    } else {
+        Outcome::Good
+    })
+}
+
+/// A page, a length that is no whole page, a block of each kind, a block and a
+/// page, and several blocks.
+fn default_sizes(page: u64) -> Vec<u64> {
+    let mut sizes = vec![page, 12345, 64 << 10, 1 << 20, (1 << 20) + page, 8 << 20];
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_sizes_follow_the_page() {
+        assert_eq!(
+            default_sizes(4096),
+            [4096, 12345, 65536, 1 << 20, (1 << 20) + 4096, 8 << 20]
+        );
+        assert_eq!(default_sizes(65536).len(), 5);
+    }
+}

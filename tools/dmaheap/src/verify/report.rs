@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Results of `dmaheap verify`, as a table and as JSON.
+
+use crate::output;
+use crate::quantity::format_size;
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// How a check came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "status", content = "detail", rename_all = "snake_case")]
+pub(super) enum Status {
+    /// As promised.
+    Passed,
+    /// Not as promised, or it could not be finished.
+    Failed(String),
+    /// It could not be made here, for want of what the text says.
+    Skipped(String),
+    /// There is nothing to check.
+    NotApplicable(&'static str),
+}
+
+/// The checks, which are the columns of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Check {
+    /// The buffer could be allocated.
+    Alloc,
+    /// It has the length asked for in whole pages.
+    Size,
+    /// It was zero on arrival.
+    Zeroed,
+    /// What was written is read back.
+    Pattern,
+    /// Two mappings show the same memory.
+    SecondMapping,
+    /// A mapping from inside the buffer shows what is there.
+    Offset,
+    /// Memory is zero when allocated again.
+    Reuse,
+    /// Its pages are in a row in physical memory.
+    Contiguous,
+}
+
+const COLUMNS: [(Check, &str); 8] = [
+    (Check::Alloc, "ALLOC"),
+    (Check::Size, "SIZE"),
+    (Check::Zeroed, "ZEROED"),
+    (Check::Pattern, "PATTERN"),
+    (Check::SecondMapping, "2ND MAP"),
+    (Check::Offset, "OFFSET"),
+    (Check::Reuse, "REUSE"),
+    (Check::Contiguous, "CONTIGUOUS"),
+];
+
+/// One check of one buffer.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Checked {
+    pub(super) check: Check,
+    #[serde(flatten)]
+    pub(super) status: Status,
+}
+
+/// Everything about one heap and size.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) heap: String,
+    /// Bytes asked for.
+    pub(super) size: u64,
+    pub(super) checks: Vec<Checked>,
+    /// Milliseconds that all of it took.
+    pub(super) ms: u64,
+}
+
+impl Row {
+    fn status(&self, check: Check) -> Option<&Status> {
+        self.checks
+            .iter()
+            .find(|checked| checked.check == check)
+            .map(|checked| &checked.status)
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = vec![self.heap.clone(), format_size(self.size)];
+        cells.extend(COLUMNS.iter().map(|(check, _)| {
+            match self.status(*check) {
+                Some(Status::Passed) => "ok",
+                Some(Status::Failed(_)) => "FAILED",
+                Some(Status::Skipped(_)) => "skipped",
+                Some(Status::NotApplicable(_)) | None => "-",
+            }
+            .to_owned()
+        }));
+        cells.push(self.ms.to_string());
+        cells
+    }
+}
+
+/// All rows.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    rows: Vec<Row>,
+}
+
+/// The report as JSON.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    results: &'a [Row],
+}
+
+impl Report {
+    pub(super) fn add(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    fn count(&self, wanted: impl Fn(&Status) -> bool) -> usize {
+        self.rows
+            .iter()
+            .flat_map(|row| &row.checks)
+            .filter(|checked| wanted(&checked.status))
+            .count()
+    }
+
+    fn document(&self) -> Document<'_> {
+        Document {
+            passed: self.count(|status| *status == Status::Passed),
+            failed: self.count(|status| matches!(status, Status::Failed(_))),
+            skipped: self.count(|status| matches!(status, Status::Skipped(_))),
+            results: &self.rows,
+        }
+    }
+
+    /// Whether a check failed.
+    pub(super) fn failed(&self) -> bool {
+        self.document().failed > 0
+    }
+
+    pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
+        if json {
+            return output::print_json(&self.document());
+        }
+        let mut header = vec!["HEAP", "LENGTH"];
+        header.extend(COLUMNS.iter().map(|(_, title)| *title));
+        header.push("MS");
+        let mut table = output::table(&header);
+        for row in &self.rows {
+            table.add_row(row.cells());
+        }
+        output::print_table(&table)?;
+        output::print_text(&self.details()?)
+    }
+
+    /// What the table has no room for: every failure, every skip once per
+    /// heap and reason, and the sums.
+    fn details(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        let mut told = Vec::new();
+        for row in &self.rows {
+            for Checked { check, status } in &row.checks {
+                let name = COLUMNS
+                    .iter()
+                    .find(|(column, _)| column == check)
+                    .map_or("", |(_, title)| *title);
+                match status {
+                    Status::Failed(detail) => writeln!(
+                        text,
+                        "FAILED {} {} {name}: {detail}",
+                        row.heap,
+                        format_size(row.size)
+                    )?,
+                    Status::Skipped(detail) => {
+                        let line = format!("skipped {} {name}: {detail}", row.heap);
+                        if !told.contains(&line) {
+                            writeln!(text, "{line}")?;
+                            told.push(line);
+                        }
+                    }
+                    Status::Passed | Status::NotApplicable(_) => {}
+                }
+            }
+        }
+        let sums = self.document();
+        writeln!(
+            text,
+            "{} passed, {} failed, {} skipped",
+            sums.passed, sums.failed, sums.skipped
+        )?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let mut report = Report::default();
+        for size in [4096, 8192] {
+            let checked = |check, status| Checked { check, status };
+            report.add(Row {
+                heap: "system".into(),
+                size,
+                checks: vec![
+                    checked(Check::Alloc, Status::Passed),
+                    checked(Check::Zeroed, Status::Failed("word 3".into())),
+                    checked(Check::Offset, Status::NotApplicable("one page")),
+                    checked(Check::Contiguous, Status::Skipped("run as root".into())),
+                ],
+                ms: 1,
+            });
+        }
+        report
+    }
+
+    #[test]
+    fn json_shape() -> serde_json::Result<()> {
+        let value = serde_json::to_value(report().document())?;
+        let at = |path: &str| value.pointer(path).cloned();
+        assert_eq!(at("/passed"), Some(2.into()));
+        assert_eq!(at("/failed"), Some(2.into()));
+        assert_eq!(at("/skipped"), Some(2.into()));
+        assert_eq!(at("/results/0/checks/0/check"), Some("alloc".into()));
+        assert_eq!(at("/results/0/checks/0/status"), Some("passed".into()));
+        assert_eq!(at("/results/0/checks/0/detail"), None);
+        assert_eq!(at("/results/0/checks/1/detail"), Some("word 3".into()));
+        assert_eq!(
+            at("/results/0/checks/2/status"),
+            Some("not_applicable".into())
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_failure_is_told_each_time_and_a_skip_once() -> Result<(), std::fmt::Error> {
+        let text = report().details()?;
+        assert_eq!(text.matches("FAILED").count(), 2);
+        assert_eq!(text.matches("run as root").count(), 1);
+        assert!(text.ends_with("2 passed, 2 failed, 2 skipped\n"));
+        assert!(report().failed());
+        Ok(())
+    }
+
+    #[test]
+    fn cells_follow_the_columns() {
+        let report = report();
+        let cells = report.rows.first().map(Row::cells).unwrap_or_default();
+        assert_eq!(
+            cells,
+            [
+                "system", "4 KiB", "ok", "-", "FAILED", "-", "-", "-", "-", "skipped", "1"
+            ]
+        );
+    }
+}
