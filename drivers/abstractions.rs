@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe Rust over the C interfaces that the `kernel` crate does not cover yet.
+//!
+//! All unsafe code of the module is in the files below and nowhere else. Each file wraps one C
+//! interface and knows nothing of heaps: it could go to `rust/kernel/` as it is.
+
+mod bindings;
+pub(crate) mod block;
+pub(crate) mod char_device;
+pub(crate) mod class;
+pub(crate) mod cma;
+mod device;
+pub(crate) mod dma_buf;
+pub(crate) mod gfp;
+pub(crate) mod kernel_mapping;
+pub(crate) mod meminfo;
+pub(crate) mod path;
+pub(crate) mod sg_table;
+pub(crate) mod sysfs;
+pub(crate) mod task;
+pub(crate) mod user_mapping;

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks of pages that know whether they are zeroed.
+//!
+//! C headers: [`include/linux/gfp.h`](srctree/include/linux/gfp.h),
+//! [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
+//!
+//! A [`Block`] owns a run of physically adjacent pages. Its state is part of its type: fresh pages
+//! come as [`Block<Zeroed>`], pages that anybody else may have written are [`Block<Dirty>`], and
+//! only [`Block::zero`] leads back. Where a function asks for zeroed blocks, the compiler therefore
+//! checks that no stale byte can be in them.
+
+use super::{
+    bindings,
+    cma::CmaArea,
+    task, //
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::AllocError,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+
+/// State of a block: every byte is zero, and nobody but the owner can reach it.
+pub(crate) enum Zeroed {}
+
+/// State of a block: its bytes may be anything.
+pub(crate) enum Dirty {}
+
+/// How hard the page allocator tries before it says no.
+///
+/// It never calls the OOM killer and never warns on our behalf.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Effort {
+    /// Take what is free at once, reclaim nothing: for large orders, which a smaller one can stand
+    /// in for.
+    Opportunistic,
+    /// Reclaim, swap and compact, then fail: for the smallest order.
+    Reclaim,
+}
+
+/// A run of physically adjacent pages, owned.
+///
+/// # Invariants
+///
+/// - `pages` points to the `struct page` of the first of `nr_pages` adjacent pages, which this value
+///   owns and gives back on drop.
+/// - If `area` is [`None`], they come from the page allocator as one block of order
+///   `ilog2(nr_pages)`; else from one allocation of `nr_pages` out of that area.
+/// - `nr_pages` is not zero and `nr_pages * PAGE_SIZE` fits `usize`.
+/// - If `S` is [`Zeroed`], every byte is zero and nobody else can write the pages.
+// `repr(C)` because `into_dirty()` relies on all states having one layout.
+#[repr(C)]
+pub(crate) struct Block<S> {
+    pages: NonNull<bindings::page>,
+    area: Option<CmaArea>,
+    nr_pages: u32,
+    _state: PhantomData<S>,
+}
+
+// SAFETY: Pages are not bound to a task or CPU, and `Block` owns them.
+unsafe impl<S> Send for Block<S> {}
+
+// SAFETY: `&Block` gives no access to the pages' contents.
+unsafe impl<S> Sync for Block<S> {}
+
+impl Block<Zeroed> {
+    /// Allocates `1 << order` zeroed pages, in high memory where there is some.
+    ///
+    /// Wraps `alloc_pages()` with `__GFP_ZERO`: a kernel that zeroes every fresh page anyway
+    /// (`init_on_alloc`) then does so once. The calling task's cpuset and memory policy apply.
+    /// Sleeps with [`Effort::Reclaim`].
+    pub(crate) fn alloc(order: u32, effort: Effort) -> Result<Self, AllocError> {
+        let flags = match effort {
+            Effort::Opportunistic => bindings::RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC,
+            Effort::Reclaim => bindings::RUST_DMA_HEAP_GFP_BLOCK_RECLAIM,
+        };
+
+        if order > bindings::RUST_DMA_HEAP_MAX_PAGE_ORDER {
+            return Err(AllocError);
+        }
+
+        // SAFETY: The order is in range, and the flags are a valid combination.
+        let pages = NonNull::new(unsafe { bindings::alloc_pages(flags, order) }).ok_or(AllocError)?;
+
+        // INVARIANT: The pages were just allocated with this order, and with `__GFP_ZERO`.
+        Ok(Self {
+            pages,
+            area: None,
+            nr_pages: 1 << order,
+            _state: PhantomData,
+        })
+    }
+
+    /// Gives the guarantee up, for a block that others can write from now on.
+    pub(crate) fn into_dirty(self) -> Block<Dirty> {
+        self.into_state()
+    }
+}
+
+impl Block<Dirty> {
+    /// How many pages are zeroed between two looks at pending signals: 1 MiB with 4 KiB pages.
+    const ZERO_CHUNK: u32 = 256;
+
+    /// Allocates `nr_pages` adjacent pages from `area`, with whatever is in them.
+    ///
+    /// Returns `ENOMEM` if the area has no such run. May sleep and migrate other users' pages.
+    pub(crate) fn alloc_contiguous(area: CmaArea, nr_pages: usize) -> Result<Self> {
+        let nr = u32::try_from(nr_pages).map_err(|_| ENOMEM)?;
+
+        if nr == 0 || nr_pages > usize::MAX >> PAGE_SHIFT {
+            return Err(EINVAL);
+        }
+
+        let order = (usize::BITS - (nr_pages - 1).leading_zeros()).min(31);
+        let pages = area.alloc_pages(nr_pages, order).ok_or(ENOMEM)?;
+
+        // INVARIANT: The pages were just allocated from `area`; nothing is said of their contents.
+        Ok(Self {
+            pages,
+            area: Some(area),
+            nr_pages: nr,
+            _state: PhantomData,
+        })
+    }
+
+    /// Zeroes the block. Nobody else may hold a way to write it, which ownership says.
+    ///
+    /// Wraps `clear_highpage()`. May sleep. Returns `EINTR`, and gives the block back to where it
+    /// came from, if the task got a fatal signal.
+    pub(crate) fn zero(self) -> Result<Block<Zeroed>> {
+        let mut done = 0;
+
+        while done < self.nr_pages {
+            if task::fatal_signal_pending() {
+                return Err(EINTR);
+            }
+
+            let chunk = Self::ZERO_CHUNK.min(self.nr_pages - done);
+
+            // SAFETY: By the type invariant, the pages from `done` on for `chunk` are ours.
+            unsafe { bindings::rust_dma_heap_clear_pages(self.page(done).as_ptr(), chunk.into()) };
+            done += chunk;
+        }
+
+        // INVARIANT: Each page was just zeroed, and as its owner nobody else writes it.
+        Ok(self.into_state())
+    }
+}
+
+impl<S> Block<S> {
+    /// Returns the length in pages.
+    pub(crate) fn nr_pages(&self) -> usize {
+        self.nr_pages as usize
+    }
+
+    /// Returns the `struct page` of the `n`th page; past the end, the last one's.
+    pub(super) fn page(&self, n: u32) -> NonNull<bindings::page> {
+        let n = n.min(self.nr_pages - 1);
+
+        // SAFETY: `n` is inside the block, so the page exists.
+        let page = unsafe { bindings::rust_dma_heap_nth_page(self.pages.as_ptr(), n.into()) };
+
+        // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
+        unsafe { NonNull::new_unchecked(page) }
+    }
+
+    /// Returns the page frame number of the first page.
+    pub(super) fn pfn(&self) -> usize {
+        // SAFETY: By the type invariant, the page is valid.
+        unsafe { bindings::rust_dma_heap_page_to_pfn(self.pages.as_ptr()) }
+    }
+
+    /// Returns where the kernel's linear mapping has the block, or [`None`] in high memory.
+    pub(super) fn linear_address(&self) -> Option<NonNull<c_void>> {
+        // SAFETY: By the type invariant, the page is valid.
+        NonNull::new(unsafe {
+            bindings::rust_dma_heap_lowmem_page_address(self.pages.as_ptr())
+        })
+    }
+
+    fn into_state<T>(self) -> Block<T> {
+        let this = ManuallyDrop::new(self);
+
+        Block {
+            pages: this.pages,
+            area: this.area,
+            nr_pages: this.nr_pages,
+            _state: PhantomData,
+        }
+    }
+}
+
+impl<S> Drop for Block<S> {
+    fn drop(&mut self) {
+        match self.area {
+            // SAFETY: By the type invariants, the pages are one allocation from `area`, and ours.
+            Some(area) => unsafe { area.release_pages(self.pages, self.nr_pages()) },
+            // SAFETY: By the type invariants, the pages are one block of this order, and ours.
+            None => unsafe { bindings::__free_pages(self.pages.as_ptr(), self.nr_pages.ilog2()) },
+        }
+    }
+}
+
+/// The memory of one buffer: blocks in the order in which the buffer shows them.
+///
+/// Made from zeroed blocks only. They count as dirty from then on, because whoever gets a mapping
+/// of the buffer may write them.
+///
+/// # Invariants
+///
+/// `nr_pages` is the sum of the blocks' lengths; it is not zero, and fits `usize` in bytes.
+pub(crate) struct BlockList {
+    blocks: KVVec<Block<Dirty>>,
+    nr_pages: usize,
+}
+
+impl BlockList {
+    /// Makes the memory of a buffer from blocks that hold nothing but zeroes.
+    ///
+    /// Returns `EINVAL` for no blocks or for more bytes than fit an address. Allocates with
+    /// `GFP_KERNEL`.
+    pub(crate) fn new(zeroed: KVVec<Block<Zeroed>>) -> Result<Arc<Self>> {
+        let mut nr_pages = 0usize;
+
+        for block in &zeroed {
+            nr_pages = nr_pages.checked_add(block.nr_pages()).ok_or(EINVAL)?;
+        }
+        if nr_pages == 0 || nr_pages > usize::MAX / PAGE_SIZE {
+            return Err(EINVAL);
+        }
+
+        // INVARIANT: The sum was just taken and checked.
+        Ok(Arc::new(
+            Self {
+                blocks: into_dirty(zeroed),
+                nr_pages,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Returns the length in pages.
+    pub(crate) fn nr_pages(&self) -> usize {
+        self.nr_pages
+    }
+
+    /// Returns the length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.nr_pages * PAGE_SIZE
+    }
+
+    /// Returns the blocks in buffer order.
+    pub(crate) fn blocks(&self) -> &[Block<Dirty>] {
+        &self.blocks
+    }
+}
+
+/// Turns zeroed blocks into dirty ones in place: a buffer may have many thousands of them.
+fn into_dirty(zeroed: KVVec<Block<Zeroed>>) -> KVVec<Block<Dirty>> {
+    let (ptr, len, capacity) = zeroed.into_raw_parts();
+
+    // SAFETY:
+    // - The parts are from a `KVVec` that was just taken apart.
+    // - `Block<S>` is `repr(C)` and `S` stands in a zero-sized field only, so both types have the
+    //   same layout. Both are valid for the same bits, and `Block<Dirty>` promises less.
+    unsafe { KVVec::from_raw_parts(ptr.cast(), len, capacity) }
+}

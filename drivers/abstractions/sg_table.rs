@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Scatterlists that an exporter owns, maps for a device and lends to importers.
+//!
+//! C headers: [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h),
+//! [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
+//!
+//! `kernel::scatterlist` has tables that are mapped from birth to death for one bound device. An
+//! exporter needs to map and unmap one table many times, to sync it, and to hand it out by pointer.
+
+use super::{
+    bindings,
+    block::BlockList,
+    device::raw_device, //
+};
+use core::pin::Pin;
+use kernel::{
+    container_of,
+    device::Device,
+    dma::DataDirection,
+    error::to_result,
+    page::{
+        PAGE_MASK,
+        PAGE_SHIFT, //
+    },
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        UniqueArc, //
+    },
+    types::Opaque, //
+};
+
+/// The most bytes that one entry can hold: its length is 32 bits wide, and entries end at a page
+/// boundary.
+const MAX_ENTRY_LEN: usize = u32::MAX as usize & PAGE_MASK;
+
+/// A DMA mapping that a table currently has.
+struct Mapping {
+    device: ARef<Device>,
+    direction: DataDirection,
+}
+
+/// The scatterlist of a whole buffer, with the memory that it describes.
+///
+/// # Invariants
+///
+/// - `table` is an initialized `struct sg_table` whose entries cover `blocks` in order.
+/// - If and only if `mapping` is [`Some`], it is DMA-mapped for that device in that direction.
+pub(crate) struct SgTable {
+    table: Opaque<bindings::sg_table>,
+    mapping: Option<Mapping>,
+    /// Keeps the pages in place for as long as a device may reach them.
+    blocks: Arc<BlockList>,
+}
+
+// SAFETY: Neither the table nor the mapping is bound to a task.
+unsafe impl Send for SgTable {}
+
+// SAFETY: Methods on `&SgTable` only read the table or sync it, which the DMA API allows
+// concurrently; mapping and unmapping need `&mut`.
+unsafe impl Sync for SgTable {}
+
+impl SgTable {
+    /// Makes a table with one entry a block, or more where a block is longer than an entry can say.
+    ///
+    /// Wraps `sg_alloc_table()` and `sg_set_page()`. May sleep; fails with `ENOMEM` rather than
+    /// have the OOM killer called.
+    pub(crate) fn new(blocks: Arc<BlockList>) -> Result<Pin<UniqueArc<Self>>> {
+        let mut entries = 0usize;
+
+        for block in blocks.blocks() {
+            entries += (block.nr_pages() << PAGE_SHIFT).div_ceil(MAX_ENTRY_LEN);
+        }
+
+        let nents = u32::try_from(entries).map_err(|_| ENOMEM)?;
+        let table = Opaque::zeroed();
+
+        // SAFETY: `table` is valid for writing. It may be moved later, as nothing points into it.
+        to_result(unsafe {
+            bindings::sg_alloc_table(table.get(), nents, bindings::RUST_DMA_HEAP_GFP_RETRY_MAYFAIL)
+        })?;
+
+        // From here on, drop frees the table.
+        // INVARIANT: The entries are filled in below, before anyone else gets the value.
+        let this = Self {
+            table,
+            mapping: None,
+            blocks,
+        };
+
+        this.set_pages();
+        Ok(UniqueArc::new(this, GFP_KERNEL)?.into())
+    }
+
+    /// Points the entries at the blocks' pages.
+    fn set_pages(&self) {
+        // SAFETY: By the type invariants, the table is initialized.
+        let mut sg = unsafe { (*self.table.get()).sgl };
+
+        for block in self.blocks.blocks() {
+            let len = block.nr_pages() << PAGE_SHIFT;
+            let mut done = 0;
+
+            while done < len {
+                let chunk = MAX_ENTRY_LEN.min(len - done);
+                let page = block.page((done >> PAGE_SHIFT) as u32);
+
+                // SAFETY:
+                // - `sg` is an entry of the table: `new()` allocated one for each chunk.
+                // - The pages of the chunk are the block's. The chunk fits 32 bits.
+                unsafe { bindings::rust_dma_heap_sg_set_page(sg, page.as_ptr(), chunk as u32) };
+                // SAFETY: `sg` is an entry of the table.
+                sg = unsafe { bindings::sg_next(sg) };
+                done += chunk;
+            }
+        }
+    }
+
+    /// Maps the table for DMA by `device`.
+    ///
+    /// Wraps `dma_map_sgtable()`. May sleep. Returns `EBUSY` if it is mapped already and `EINVAL`
+    /// if the device has no DMA mask, which the C side answers with a warning in the log.
+    pub(crate) fn map(self: Pin<&mut Self>, device: &Device, direction: DataDirection) -> Result {
+        let this = self.get();
+
+        if this.mapping.is_some() {
+            return Err(EBUSY);
+        }
+
+        let dev = raw_device(device);
+
+        // SAFETY: The device is valid.
+        if !unsafe { bindings::rust_dma_heap_device_has_dma_mask(dev) } {
+            return Err(EINVAL);
+        }
+
+        // SAFETY: The device is valid and can do DMA. By the type invariants, the table is
+        // initialized and not mapped.
+        to_result(unsafe {
+            bindings::dma_map_sgtable(dev, this.table.get(), direction.into(), 0)
+        })?;
+
+        // INVARIANT: The table was just mapped.
+        this.mapping = Some(Mapping {
+            device: device.into(),
+            direction,
+        });
+        Ok(())
+    }
+
+    /// Ends the DMA mapping, if there is one. Wraps `dma_unmap_sgtable()`.
+    pub(crate) fn unmap(self: Pin<&mut Self>) {
+        self.get().end_mapping();
+    }
+
+    /// Makes what the device wrote visible to the CPU. Wraps `dma_sync_sgtable_for_cpu()`.
+    ///
+    /// Syncs in the direction of the mapping. Does nothing for a table that is not mapped.
+    pub(crate) fn sync_for_cpu(&self) {
+        if let Some(mapping) = &self.mapping {
+            // SAFETY: By the type invariants, the table is mapped for this device and direction.
+            unsafe {
+                bindings::rust_dma_heap_dma_sync_sgtable_for_cpu(
+                    raw_device(&mapping.device),
+                    self.table.get(),
+                    mapping.direction.into(),
+                )
+            };
+        }
+    }
+
+    /// Makes what the CPU wrote visible to the device. Wraps `dma_sync_sgtable_for_device()`.
+    ///
+    /// Syncs in the direction of the mapping. Does nothing for a table that is not mapped.
+    pub(crate) fn sync_for_device(&self) {
+        if let Some(mapping) = &self.mapping {
+            // SAFETY: By the type invariants, the table is mapped for this device and direction.
+            unsafe {
+                bindings::rust_dma_heap_dma_sync_sgtable_for_device(
+                    raw_device(&mapping.device),
+                    self.table.get(),
+                    mapping.direction.into(),
+                )
+            };
+        }
+    }
+
+    /// Hands a reference over to C, as the pointer to the `struct sg_table`.
+    pub(super) fn into_raw(this: Arc<Self>) -> *mut bindings::sg_table {
+        // SAFETY: The pointer is valid, as the reference behind it is given away, not dropped.
+        unsafe { (*Arc::into_raw(this)).table.get() }
+    }
+
+    /// Takes back a reference that [`Self::into_raw`] handed over.
+    ///
+    /// # Safety
+    ///
+    /// `table` must be from one call of [`Self::into_raw`], and each call may be undone once.
+    pub(super) unsafe fn from_raw(table: *mut bindings::sg_table) -> Arc<Self> {
+        // SAFETY: By the safety requirements of this function, `table` is a `table` field.
+        let this = unsafe { container_of!(Opaque::cast_from(table), Self, table) };
+
+        // SAFETY: By the safety requirements of this function, a reference was given away.
+        unsafe { Arc::from_raw(this) }
+    }
+
+    fn get(self: Pin<&mut Self>) -> &mut Self {
+        // SAFETY: Nothing is moved out: the methods above only change fields in place.
+        unsafe { self.get_unchecked_mut() }
+    }
+
+    fn end_mapping(&mut self) {
+        if let Some(mapping) = self.mapping.take() {
+            // SAFETY: By the type invariants, the table was mapped for this device and direction,
+            // and `take()` made sure that this is the only time that it is unmapped.
+            unsafe {
+                bindings::dma_unmap_sgtable(
+                    raw_device(&mapping.device),
+                    self.table.get(),
+                    mapping.direction.into(),
+                    0,
+                )
+            };
+        }
+    }
+}
+
+impl Drop for SgTable {
+    fn drop(&mut self) {
+        self.end_mapping();
+        // SAFETY: By the type invariants, the table is initialized, and it is not mapped any more.
+        unsafe { bindings::sg_free_table(self.table.get()) };
+    }
+}

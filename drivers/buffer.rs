@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The one exporter that all heaps share.
+//!
+//! # Locking
+//!
+//! From the outside in: `mmap_lock` or a VMA lock, `dmabuf->resv`, [`Buffer::state`],
+//! [`Attachment::tables`], `fs_reclaim`. The dma-buf core holds `resv` in `map`, `unmap`, `vmap`
+//! and `vunmap` only.
+
+#![deny(unsafe_code)]
+
+mod attachment;
+
+use crate::{
+    abstractions::{
+        block::{
+            Block,
+            BlockList,
+            Zeroed, //
+        },
+        dma_buf::Exporter,
+        kernel_mapping::KernelMapping,
+        sg_table::SgTable,
+        user_mapping, //
+    },
+    accounting::Charge, //
+};
+use attachment::Attachment;
+use kernel::{
+    device::Device,
+    dma::DataDirection,
+    mm::virt::VmaNew,
+    prelude::*,
+    str::CString,
+    sync::{
+        new_mutex,
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// What changes in a buffer's life.
+struct State {
+    attachments: KVec<Arc<Attachment>>,
+    vmap: Option<Arc<KernelMapping>>,
+}
+
+/// A buffer of any heap: blocks of memory with those who use them.
+#[pin_data]
+pub(crate) struct Buffer {
+    heap_name: Arc<CString>,
+    blocks: Arc<BlockList>,
+    #[pin]
+    state: Mutex<State>,
+    // The last field, so that memory counts as used until it is free.
+    _charge: Charge,
+}
+
+impl Buffer {
+    /// Makes a buffer of `blocks`, which stay charged for as long as it lives. May sleep.
+    pub(crate) fn new(
+        heap_name: Arc<CString>,
+        blocks: KVVec<Block<Zeroed>>,
+        charge: Charge,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            heap_name,
+            blocks: BlockList::new(blocks)?,
+            state <- new_mutex!(State {
+                attachments: KVec::new(),
+                vmap: None,
+            }),
+            _charge: charge,
+        })
+    }
+}
+
+#[vtable]
+impl Exporter for Buffer {
+    type Attachment = Attachment;
+
+    fn name(&self) -> &CStr {
+        &self.heap_name
+    }
+
+    fn size(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn attach(&self, _device: &Device) -> Result<Arc<Attachment>> {
+        let attachment = Arc::pin_init(Attachment::new(self.blocks.clone()), GFP_KERNEL)?;
+
+        self.state
+            .lock()
+            .attachments
+            .push(attachment.clone(), GFP_KERNEL)?;
+        Ok(attachment)
+    }
+
+    fn detach(&self, attachment: Arc<Attachment>) {
+        self.state
+            .lock()
+            .attachments
+            .retain(|other| !Arc::ptr_eq(other, &attachment));
+    }
+
+    fn map(
+        &self,
+        attachment: &Attachment,
+        device: &Device,
+        direction: DataDirection,
+    ) -> Result<Arc<SgTable>> {
+        attachment.map(device, direction)
+    }
+
+    fn unmap(&self, attachment: &Attachment, table: Arc<SgTable>) {
+        attachment.unmap(table)
+    }
+
+    fn begin_cpu_access(&self, _direction: DataDirection) -> Result {
+        let state = self.state.lock();
+
+        if let Some(vmap) = &state.vmap {
+            vmap.sync_for_cpu();
+        }
+        for attachment in &state.attachments {
+            attachment.sync_for_cpu();
+        }
+        Ok(())
+    }
+
+    fn end_cpu_access(&self, _direction: DataDirection) -> Result {
+        let state = self.state.lock();
+
+        if let Some(vmap) = &state.vmap {
+            vmap.sync_for_device();
+        }
+        for attachment in &state.attachments {
+            attachment.sync_for_device();
+        }
+        Ok(())
+    }
+
+    fn mmap(&self, vma: &VmaNew) -> Result {
+        user_mapping::map(vma, &self.blocks)
+    }
+
+    fn vmap(&self) -> Result<Arc<KernelMapping>> {
+        let mapping = Arc::new(KernelMapping::new(self.blocks.clone())?, GFP_KERNEL)?;
+
+        self.state.lock().vmap = Some(mapping.clone());
+        Ok(mapping)
+    }
+
+    fn vunmap(&self, mapping: Arc<KernelMapping>) {
+        let ours = self.state.lock().vmap.take();
+
+        // `vunmap()` may sleep for long: both references go after the lock does.
+        drop((ours, mapping));
+    }
+}

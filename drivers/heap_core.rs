@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What makes a heap out of a way to get memory: a name, a node, attributes and the ioctl.
+//!
+//! The kernel's own heap core is not used: it has no way to remove a heap, and many kernels are
+//! built without it.
+
+#![deny(unsafe_code)]
+
+mod abi;
+mod attributes;
+mod debug;
+mod device;
+mod names;
+mod registration;
+
+pub(crate) use names::NamePolicy;
+pub(crate) use registration::RegisteredHeaps;
+
+use crate::{
+    abstractions::block::{
+        Block,
+        Zeroed, //
+    },
+    pool::PoolState, //
+};
+use kernel::prelude::*;
+
+/// A way to get memory for buffers.
+pub(crate) trait Heap: Send + Sync {
+    /// Tells whether each buffer is one run of physical addresses.
+    fn contiguous(&self) -> bool;
+
+    /// Gets the memory of one buffer: zeroed blocks of `nr_pages` pages in all, which is not 0.
+    ///
+    /// May sleep. Returns `ENOMEM` without an OOM kill, and `EINTR` if the task got a fatal signal.
+    fn allocate(&self, nr_pages: usize) -> Result<KVVec<Block<Zeroed>>>;
+
+    /// Tells what the heap keeps warm.
+    fn pool(&self) -> PoolState;
+}
+
+/// A heap that is to be registered.
+pub(crate) struct HeapDescription {
+    /// The name that the kernel's heap naming rules give it.
+    pub(crate) name: &'static CStr,
+    /// Whether the kernel has, or could load, a heap of its own under that name.
+    pub(crate) kernel_has_it: bool,
+    /// Where its memory comes from.
+    pub(crate) heap: KBox<dyn Heap>,
+}

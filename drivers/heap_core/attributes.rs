@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a heap's sysfs directory tells: readable by everyone, knobs writable by root.
+
+use super::device::HeapDevice;
+use crate::abstractions::sysfs::{
+    Attribute,
+    AttributeList,
+    NumberAttribute, //
+};
+use kernel::prelude::*;
+
+/// The files of each heap.
+pub(super) static ATTRIBUTES: &AttributeList<HeapDevice> = &[
+    Some(Attribute::of::<Contiguous>()),
+    Some(Attribute::of::<Cacheable>()),
+    Some(Attribute::of::<Limit>()),
+    Some(Attribute::of::<Used>()),
+    Some(Attribute::of::<PoolCap>()),
+    Some(Attribute::of::<PoolHeld>()),
+    Some(Attribute::of::<PoolTrim>()),
+    None,
+];
+
+/// `contiguous`: 1 if each buffer is one run of physical addresses.
+struct Contiguous;
+
+#[vtable]
+impl NumberAttribute for Contiguous {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"contiguous";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.heap().contiguous().into()
+    }
+}
+
+/// `cacheable`: 1 if the CPU maps buffers through its caches, as each heap here does.
+struct Cacheable;
+
+#[vtable]
+impl NumberAttribute for Cacheable {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"cacheable";
+
+    fn show(_device: &HeapDevice) -> u64 {
+        1
+    }
+}
+
+/// `limit`: bytes that all living buffers of the heap together may take.
+struct Limit;
+
+#[vtable]
+impl NumberAttribute for Limit {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"limit";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.account().limit()
+    }
+
+    fn store(device: &HeapDevice, bytes: u64) -> Result {
+        device.account().set_limit(bytes);
+        Ok(())
+    }
+}
+
+/// `used`: bytes that they take.
+struct Used;
+
+#[vtable]
+impl NumberAttribute for Used {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"used";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.account().used()
+    }
+}
+
+/// `pool_cap`: bytes that the heap may keep warm.
+struct PoolCap;
+
+#[vtable]
+impl NumberAttribute for PoolCap {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"pool_cap";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.heap().pool().cap
+    }
+}
+
+/// `pool_held`: bytes that it keeps warm.
+struct PoolHeld;
+
+#[vtable]
+impl NumberAttribute for PoolHeld {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"pool_held";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.heap().pool().held
+    }
+}
+
+/// `pool_trim_ms`: milliseconds after which idle memory is given back.
+struct PoolTrim;
+
+#[vtable]
+impl NumberAttribute for PoolTrim {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"pool_trim_ms";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.heap().pool().trim_ms
+    }
+}

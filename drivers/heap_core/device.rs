@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A heap as processes see it: what an open node leads to.
+
+use super::{
+    abi::Command,
+    Heap, //
+};
+use crate::{
+    abstractions::{
+        char_device::FileOperations,
+        dma_buf::DmaBuf, //
+    },
+    accounting::Account,
+    buffer::Buffer, //
+};
+use kernel::{
+    fs::file::FileDescriptorReservation,
+    page::PAGE_SIZE,
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    uaccess::UserPtr, //
+};
+
+/// A named heap with its account.
+pub(super) struct HeapDevice {
+    name: Arc<CString>,
+    heap: KBox<dyn Heap>,
+    account: Arc<Account>,
+    allocations: Atomic<u64>,
+    failures: Atomic<u64>,
+}
+
+impl HeapDevice {
+    /// Gives `heap` a name.
+    pub(super) fn new(name: CString, heap: KBox<dyn Heap>) -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                name: Arc::new(name, GFP_KERNEL)?,
+                heap,
+                account: Account::new()?,
+                allocations: Atomic::new(0),
+                failures: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Returns the name: that of the node, the device and the exporter.
+    pub(super) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// Returns where the memory comes from.
+    pub(super) fn heap(&self) -> &dyn Heap {
+        &*self.heap
+    }
+
+    /// Returns what buffers take, and may take.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Returns how many buffers were made since the module was loaded.
+    pub(super) fn allocations(&self) -> u64 {
+        self.allocations.load(Relaxed)
+    }
+
+    /// Returns how many valid requests failed since the module was loaded.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    /// Makes a buffer of `nr_pages` zeroed pages. May sleep.
+    ///
+    /// Returns `ENOMEM` at once for more than the limit leaves. When this returns, the buffer holds
+    /// all its memory.
+    fn allocate(&self, nr_pages: usize, file_flags: u32) -> Result<DmaBuf> {
+        let bytes = nr_pages as u64 * PAGE_SIZE as u64;
+        let charge = self.account.charge(bytes)?;
+        let blocks = self.heap.allocate(nr_pages)?;
+
+        DmaBuf::export(Buffer::new(self.name.clone(), blocks, charge), file_flags)
+    }
+}
+
+#[vtable]
+impl FileOperations for HeapDevice {
+    fn ioctl(&self, command: u32, argument: UserPtr) -> Result<isize> {
+        let command = Command::decode(command)?;
+        let mut allocation = command.read(argument)?;
+        let request = allocation.check()?;
+
+        let dma_buf = self
+            .allocate(request.nr_pages, request.fd_flags)
+            .inspect_err(|_| self.failures.add(1, Relaxed))?;
+        let fd = FileDescriptorReservation::get_unused_fd_flags(request.fd_flags)?;
+
+        // Everything that can fail comes before the descriptor leads to the buffer: a process that
+        // was not told its number could never close it.
+        allocation.set_fd(fd.reserved_fd())?;
+        command.write(argument, &allocation)?;
+        dma_buf.install(fd);
+        self.allocations.add(1, Relaxed);
+        Ok(0)
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bringing heaps up, and taking them down without a trace.
+
+use super::{
+    attributes::ATTRIBUTES,
+    debug,
+    device::HeapDevice,
+    names::NamePolicy,
+    HeapDescription, //
+};
+use crate::abstractions::{
+    char_device::{
+        CharDevices,
+        DeviceNumbers, //
+    },
+    class::{
+        Class,
+        ClassDevice,
+        DevDirectory, //
+    },
+    path, //
+};
+use kernel::{
+    debugfs::{
+        Dir,
+        Scope, //
+    },
+    fmt,
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+
+/// `/dev/dma_heap`, where programs look for heaps.
+struct DmaHeapDirectory;
+
+impl DevDirectory for DmaHeapDirectory {
+    const NODE_FORMAT: &'static CStr = c"dma_heap/%s";
+}
+
+/// The heaps of the loaded module. Dropping it removes them.
+///
+/// No node can be open and no buffer alive then, because each holds the module.
+#[pin_data]
+pub(crate) struct RegisteredHeaps {
+    // In the order in which things go: first nobody can open a node any more.
+    #[pin]
+    nodes: CharDevices<HeapDevice>,
+    devices: KVec<ClassDevice<DmaHeapDirectory, HeapDevice>>,
+    counters: KVec<Pin<KBox<Scope<Arc<HeapDevice>>>>>,
+    _debugfs: Dir,
+}
+
+impl RegisteredHeaps {
+    /// Brings `heaps` up, all or none. May sleep.
+    ///
+    /// Returns `EEXIST` if a node of a heap's name exists, and says so in the log.
+    pub(crate) fn new(
+        heaps: KVec<HeapDescription>,
+        policy: NamePolicy,
+    ) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let numbers = Arc::new(
+                DeviceNumbers::reserve(heaps.len() as u32, c"rust_dma_heap")?,
+                GFP_KERNEL,
+            )?;
+            let class = Arc::new(Class::new(class_name()?)?, GFP_KERNEL)?;
+            let debugfs = Dir::new(c"rust_dma_heap");
+            let mut nodes = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
+            let mut devices = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
+            let mut counters = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
+
+            for (n, description) in heaps.into_iter().enumerate() {
+                let name = free_name(&description, policy)?;
+                let heap = HeapDevice::new(name, description.heap)?;
+
+                devices.push(
+                    ClassDevice::new(
+                        class.clone(),
+                        numbers.clone(),
+                        n,
+                        heap.name(),
+                        ATTRIBUTES,
+                        heap.clone(),
+                    )?,
+                    GFP_KERNEL,
+                )?;
+                counters.push(debug::counters(&debugfs, heap.clone())?, GFP_KERNEL)?;
+                pr_info!("/dev/dma_heap/{} is up\n", heap.name());
+                nodes.push(heap, GFP_KERNEL)?;
+            }
+
+            Ok(try_pin_init!(Self {
+                devices,
+                counters,
+                _debugfs: debugfs,
+                // The last step: an open node must not see a module whose load fails.
+                nodes <- CharDevices::add(numbers, nodes),
+            }))
+        })
+    }
+}
+
+/// Returns the class to register.
+///
+/// `dma_heap` is what udev rules match. Where the kernel's own heap core, or another module, has a
+/// class of that name, ours needs one of its own.
+fn class_name() -> Result<&'static CStr> {
+    let is_taken = cfg!(CONFIG_DMABUF_HEAPS) || path::exists(c"/sys/class/dma_heap")?;
+
+    Ok(if is_taken {
+        c"rust_dma_heap"
+    } else {
+        c"dma_heap"
+    })
+}
+
+fn node_exists(name: &CStr) -> Result<bool> {
+    let path = CString::try_from_fmt(fmt!("/dev/dma_heap/{}", name.to_str()?))?;
+
+    path::exists(&path)
+}
+
+/// Chooses the name of a heap.
+///
+/// A node that exists would stay in place and lead to somebody else's heap: `EEXIST`.
+fn free_name(description: &HeapDescription, policy: NamePolicy) -> Result<CString> {
+    let plain_is_taken = description.kernel_has_it || node_exists(description.name)?;
+    let name = policy.name(description.name, plain_is_taken)?;
+
+    if node_exists(&name)? {
+        pr_err!(
+            "/dev/dma_heap/{} exists already; remove it, or load with pooled_names=1 for names that end in -pooled\n",
+            &*name
+        );
+        return Err(EEXIST);
+    }
+    Ok(name)
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The heaps that this module brings: one file each, policy only.
+
+#![deny(unsafe_code)]
+
+mod cma;
+mod system;
+
+use crate::heap_core::HeapDescription;
+use kernel::prelude::*;
+
+/// Returns the heaps that this machine can have.
+///
+/// The log says which one is missing, and why.
+pub(crate) fn all() -> Result<KVec<HeapDescription>> {
+    let mut heaps = KVec::new();
+
+    heaps.push(system::describe()?, GFP_KERNEL)?;
+
+    match cma::describe()? {
+        Some(heap) => heaps.push(heap, GFP_KERNEL)?,
+        None if cfg!(CONFIG_DMA_CMA) => pr_info!(
+            "no CMA heap: the kernel has no default contiguous area; to have one, boot with e.g. cma=64M\n"
+        ),
+        None => pr_info!("no CMA heap: the kernel is built without CONFIG_DMA_CMA\n"),
+    }
+
+    Ok(heaps)
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Removable dma-buf heaps.
+//!
+//! Makes `/dev/dma_heap/<name>` nodes that take the ioctl of the kernel's own heaps and return
+//! ordinary dma-bufs. The layers, each of which calls only those below it:
+//!
+//! - [`heaps`]: one file a heap, policy only;
+//! - [`heap_core`]: names, nodes, attributes and the ioctl;
+//! - [`buffer`]: the one exporter that all heaps share;
+//! - [`pool`] and [`accounting`]: where memory comes from, and who may have how much;
+//! - [`abstractions`]: safe Rust over C; all unsafe code is there.
+
+mod abstractions;
+mod accounting;
+mod buffer;
+mod heap_core;
+mod heaps;
+mod pool;
+
+use heap_core::{
+    NamePolicy,
+    RegisteredHeaps, //
+};
+use kernel::prelude::*;
+
+module! {
+    type: RustDmaHeap,
+    name: "rust_dma_heap",
+    authors: ["The Rust dma-buf heaps developers"],
+    description: "Removable dma-buf heaps: system memory and the default contiguous area",
+    license: "GPL",
+    imports_ns: ["DMA_BUF"],
+    params: {
+        pooled_names: i32 {
+            default: -1,
+            description: "Add -pooled to the heaps' names: 1 always, 0 never, -1 where the kernel has or could load a heap of the plain name (default)",
+        },
+    },
+}
+
+/// The loaded module.
+#[pin_data]
+struct RustDmaHeap {
+    #[pin]
+    heaps: RegisteredHeaps,
+}
+
+impl kernel::InPlaceModule for RustDmaHeap {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            heaps <- {
+                let parameter = *module_parameters::pooled_names.value();
+                let policy = NamePolicy::from_parameter(parameter).ok_or(EINVAL).inspect_err(|_| {
+                    pr_err!("pooled_names={} is not one of -1, 0 and 1\n", parameter)
+                })?;
+
+                RegisteredHeaps::new(heaps::all()?, policy)
+            },
+        })
+    }
+}

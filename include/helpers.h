@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Functions for what the kernel offers to C only as a macro or an inline
+ * function, one call each and no policy. drivers/helpers.c defines them; only
+ * drivers/abstractions calls them.
+ */
+#ifndef RUST_DMA_HEAP_HELPERS_H
+#define RUST_DMA_HEAP_HELPERS_H
+
+#include <linux/cacheflush.h>
+#include <linux/dma-direction.h>
+#include <linux/gfp.h>
+#include <linux/mmzone.h>
+#include <linux/pgtable.h>
+#include <linux/types.h>
+
+struct cdev;
+struct device;
+struct inode;
+struct page;
+struct scatterlist;
+struct sg_table;
+struct vm_area_struct;
+struct vm_operations_struct;
+
+/* Values that bindgen cannot evaluate because they are casts inside macros. */
+static const u32 RUST_DMA_HEAP_GFP_RETRY_MAYFAIL =
+	(__force u32)(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+static const u32 RUST_DMA_HEAP_GFP_BLOCK_RECLAIM =
+	(__force u32)(GFP_HIGHUSER | __GFP_ZERO | __GFP_COMP | __GFP_RETRY_MAYFAIL |
+		      __GFP_NOWARN);
+static const u32 RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC =
+	(__force u32)((GFP_HIGHUSER | __GFP_ZERO | __GFP_COMP | __GFP_NORETRY |
+		       __GFP_NOWARN) & ~__GFP_RECLAIM);
+#ifdef ARCH_IMPLEMENTS_FLUSH_KERNEL_VMAP_RANGE
+static const bool RUST_DMA_HEAP_CACHES_ALIAS = true;
+#else
+static const bool RUST_DMA_HEAP_CACHES_ALIAS = false;
+#endif
+static const u32 RUST_DMA_HEAP_PMD_SHIFT = PMD_SHIFT;
+static const u32 RUST_DMA_HEAP_MAX_PAGE_ORDER = MAX_PAGE_ORDER;
+#ifdef CONFIG_CMA_ALIGNMENT
+static const u32 RUST_DMA_HEAP_CMA_ALIGNMENT = CONFIG_CMA_ALIGNMENT;
+#else
+static const u32 RUST_DMA_HEAP_CMA_ALIGNMENT = 0;
+#endif
+
+/* Pages: include/linux/mm.h, include/linux/highmem.h */
+struct page *rust_dma_heap_nth_page(struct page *page, unsigned long n);
+unsigned long rust_dma_heap_page_to_pfn(const struct page *page);
+void *rust_dma_heap_lowmem_page_address(const struct page *page);
+void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages);
+unsigned long rust_dma_heap_totalram_pages(void);
+
+/* Scatterlists and DMA: include/linux/scatterlist.h, include/linux/dma-mapping.h */
+void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len);
+bool rust_dma_heap_device_has_dma_mask(const struct device *dev);
+void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *sgt,
+					    enum dma_data_direction dir);
+void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *sgt,
+					       enum dma_data_direction dir);
+
+/* Kernel mappings: include/linux/vmalloc.h, asm/cacheflush.h */
+void *rust_dma_heap_vmap(struct page **pages, unsigned int nr_pages);
+void rust_dma_heap_invalidate_kernel_vmap_range(void *addr, unsigned long len);
+void rust_dma_heap_flush_kernel_vmap_range(void *addr, unsigned long len);
+
+/* User mappings: include/linux/mm.h */
+void rust_dma_heap_vma_set_ops(struct vm_area_struct *vma,
+			       const struct vm_operations_struct *ops, void *private_data);
+int rust_dma_heap_remap_pages(struct vm_area_struct *vma, unsigned long address,
+			      unsigned long pfn, unsigned long len);
+
+/* Character devices: include/linux/fs.h */
+struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode);
+
+/* Tasks: include/linux/sched/signal.h */
+bool rust_dma_heap_fatal_signal_pending(void);
+
+#endif
