@@ -50,7 +50,7 @@ impl kernel::InPlaceModule for RustDmaHeap {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             heaps <- {
-                let parameter = *module_parameters::pooled_names.value();
+                let parameter = module_parameters::pooled_names.value();
                 let policy = NamePolicy::from_parameter(parameter).ok_or(EINVAL).inspect_err(|_| {
                     pr_err!("pooled_names={} is not one of -1, 0 and 1\n", parameter)
                 })?;

@@ -18,6 +18,7 @@ use super::{
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
+    num::NonZero,
     ptr::NonNull, //
 };
 use kernel::{
@@ -56,14 +57,14 @@ pub(crate) enum Effort {
 ///   owns and gives back on drop.
 /// - If `area` is [`None`], they come from the page allocator as one block of order
 ///   `ilog2(nr_pages)`; else from one allocation of `nr_pages` out of that area.
-/// - `nr_pages` is not zero and `nr_pages * PAGE_SIZE` fits `usize`.
+/// - `nr_pages * PAGE_SIZE` fits `usize`.
 /// - If `S` is [`Zeroed`], every byte is zero and nobody else can write the pages.
 // `repr(C)` because `into_dirty()` relies on all states having one layout.
 #[repr(C)]
 pub(crate) struct Block<S> {
     pages: NonNull<bindings::page>,
     area: Option<CmaArea>,
-    nr_pages: u32,
+    nr_pages: NonZero<u32>,
     _state: PhantomData<S>,
 }
 
@@ -85,9 +86,11 @@ impl Block<Zeroed> {
             Effort::Reclaim => bindings::RUST_DMA_HEAP_GFP_BLOCK_RECLAIM,
         };
 
-        if order > bindings::RUST_DMA_HEAP_MAX_PAGE_ORDER {
-            return Err(AllocError);
-        }
+        let nr_pages = 1u32
+            .checked_shl(order)
+            .filter(|_| order <= bindings::RUST_DMA_HEAP_MAX_PAGE_ORDER)
+            .and_then(NonZero::new)
+            .ok_or(AllocError)?;
 
         // SAFETY: The order is in range, and the flags are a valid combination.
         let pages = NonNull::new(unsafe { bindings::alloc_pages(flags, order) }).ok_or(AllocError)?;
@@ -96,14 +99,9 @@ impl Block<Zeroed> {
         Ok(Self {
             pages,
             area: None,
-            nr_pages: 1 << order,
+            nr_pages,
             _state: PhantomData,
         })
-    }
-
-    /// Gives the guarantee up, for a block that others can write from now on.
-    pub(crate) fn into_dirty(self) -> Block<Dirty> {
-        self.into_state()
     }
 }
 
@@ -116,12 +114,14 @@ impl Block<Dirty> {
     /// Returns `ENOMEM` if the area has no such run. May sleep and migrate other users' pages.
     pub(crate) fn alloc_contiguous(area: CmaArea, nr_pages: usize) -> Result<Self> {
         let nr = u32::try_from(nr_pages).map_err(|_| ENOMEM)?;
+        let nr = NonZero::new(nr).ok_or(EINVAL)?;
 
-        if nr == 0 || nr_pages > usize::MAX >> PAGE_SHIFT {
+        if nr_pages > usize::MAX >> PAGE_SHIFT {
             return Err(EINVAL);
         }
 
-        let order = (usize::BITS - (nr_pages - 1).leading_zeros()).min(31);
+        // Aligned to the next power of two, as `get_order()` has it.
+        let order = u32::BITS - (nr.get() - 1).leading_zeros();
         let pages = area.alloc_pages(nr_pages, order).ok_or(ENOMEM)?;
 
         // INVARIANT: The pages were just allocated from `area`; nothing is said of their contents.
@@ -140,15 +140,15 @@ impl Block<Dirty> {
     pub(crate) fn zero(self) -> Result<Block<Zeroed>> {
         let mut done = 0;
 
-        while done < self.nr_pages {
+        while done < self.nr_pages.get() {
             if task::fatal_signal_pending() {
                 return Err(EINTR);
             }
 
-            let chunk = Self::ZERO_CHUNK.min(self.nr_pages - done);
+            let chunk = Self::ZERO_CHUNK.min(self.nr_pages.get() - done);
 
             // SAFETY: By the type invariant, the pages from `done` on for `chunk` are ours.
-            unsafe { bindings::rust_dma_heap_clear_pages(self.page(done).as_ptr(), chunk.into()) };
+            unsafe { bindings::rust_dma_heap_clear_pages(self.page(done).as_ptr(), chunk as usize) };
             done += chunk;
         }
 
@@ -160,15 +160,15 @@ impl Block<Dirty> {
 impl<S> Block<S> {
     /// Returns the length in pages.
     pub(crate) fn nr_pages(&self) -> usize {
-        self.nr_pages as usize
+        self.nr_pages.get() as usize
     }
 
     /// Returns the `struct page` of the `n`th page; past the end, the last one's.
     pub(super) fn page(&self, n: u32) -> NonNull<bindings::page> {
-        let n = n.min(self.nr_pages - 1);
+        let n = n.min(self.nr_pages.get() - 1);
 
         // SAFETY: `n` is inside the block, so the page exists.
-        let page = unsafe { bindings::rust_dma_heap_nth_page(self.pages.as_ptr(), n.into()) };
+        let page = unsafe { bindings::rust_dma_heap_nth_page(self.pages.as_ptr(), n as usize) };
 
         // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
         unsafe { NonNull::new_unchecked(page) }

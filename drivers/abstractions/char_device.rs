@@ -18,7 +18,6 @@ use kernel::{
     },
     module::this_module,
     prelude::*,
-    str::CStrExt as _,
     sync::Arc,
     types::Opaque,
     uaccess::UserPtr, //
@@ -146,7 +145,7 @@ impl<T: FileOperations> Vtable<T> {
         release: Some(Self::release),
         unlocked_ioctl: Some(Self::ioctl),
         #[cfg(CONFIG_COMPAT)]
-        compat_ioctl: Some(bindings::compat_ptr_ioctl),
+        compat_ioctl: bindings::compat_ptr_ioctl,
         ..pin_init::zeroed()
     };
 

@@ -21,7 +21,6 @@ use core::{
 use kernel::{
     error::from_err_ptr,
     prelude::*,
-    str::CStrExt as _,
     sync::Arc, //
 };
 

@@ -32,7 +32,6 @@ use kernel::{
     mm::virt::VmaNew,
     module::this_module,
     prelude::*,
-    str::CStrExt as _,
     sync::{
         new_mutex,
         Arc,
@@ -159,7 +158,7 @@ impl DmaBuf {
             ops: &Vtable::<T>::OPS,
             size: exporter.size(),
             flags: file_flags as i32,
-            ..Default::default()
+            ..pin_init::zeroed()
         };
 
         info.priv_ = exported.into_foreign();
@@ -428,6 +427,6 @@ impl<T: Exporter> Vtable<T> {
             exported.exporter.vunmap(mapping);
         }
         // SAFETY: `map` is the caller's, who expects it to be cleared.
-        unsafe { *map = bindings::iosys_map::default() };
+        unsafe { *map = pin_init::zeroed() };
     }
 }

@@ -8,7 +8,6 @@ use super::bindings;
 use kernel::{
     error::to_result,
     prelude::*,
-    str::CStrExt as _, //
 };
 
 /// Tells whether `path` names a file in the calling task's mount namespace.
@@ -17,7 +16,7 @@ use kernel::{
 /// as a file, too. May sleep. Fails as path lookup fails, but for `ENOENT` and `ENOTDIR`, which
 /// mean "no".
 pub(crate) fn exists(path: &CStr) -> Result<bool> {
-    let mut found = bindings::path::default();
+    let mut found: bindings::path = pin_init::zeroed();
 
     // SAFETY: `path` is NUL-terminated and `found` is writable for the call.
     match to_result(unsafe { bindings::kern_path(path.as_char_ptr(), 0, &mut found) }) {

@@ -23,7 +23,6 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    str::CStrExt as _, //
 };
 
 /// A file in a device's sysfs directory that holds one number, readable by everyone.
@@ -120,7 +119,11 @@ impl<Owner> Attribute<Owner> {
         let raw: &'static bindings::device_attribute = &Raw::<A>::ATTRIBUTE;
 
         // INVARIANT: `Raw<A>` is static, and `A`'s functions expect `A::Owner`.
-        Self(NonNull::from_ref(&raw.attr), PhantomData)
+        // SAFETY: A reference is never null.
+        Self(
+            unsafe { NonNull::new_unchecked((&raw const raw.attr).cast_mut()) },
+            PhantomData,
+        )
     }
 }
 
@@ -145,6 +148,12 @@ pub(super) struct AttributeGroups<Owner> {
     _owner: PhantomData<fn(&Owner)>,
 }
 
+// SAFETY: The C side only reads the groups, and their attributes are static.
+unsafe impl<Owner> Send for AttributeGroups<Owner> {}
+
+// SAFETY: As for `Send`.
+unsafe impl<Owner> Sync for AttributeGroups<Owner> {}
+
 impl<Owner> AttributeGroups<Owner> {
     /// Makes groups of one unnamed group. Returns `EINVAL` for a list without [`None`] at its end.
     pub(super) fn new(list: &'static AttributeList<Owner>) -> Result<Pin<KBox<Self>>> {
@@ -152,7 +161,7 @@ impl<Owner> AttributeGroups<Owner> {
             return Err(EINVAL);
         }
 
-        let mut group = bindings::attribute_group::default();
+        let mut group: bindings::attribute_group = pin_init::zeroed();
 
         // CAST: `Option<Attribute>` is a pointer that may be null, by the guarantees for `Option`
         // of a transparent wrapper around `NonNull`.

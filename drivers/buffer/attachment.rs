@@ -29,7 +29,7 @@ struct Tables {
 
 /// A device that is attached to a buffer.
 #[pin_data]
-pub(super) struct Attachment {
+pub(crate) struct Attachment {
     blocks: Arc<BlockList>,
     #[pin]
     tables: Mutex<Tables>,

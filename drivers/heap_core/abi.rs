@@ -24,7 +24,8 @@ use kernel::{
     uaccess::{
         UserPtr,
         UserSlice, //
-    }, //
+    },
+    uapi, //
 };
 
 /// Bytes of `struct dma_heap_allocation_data`.

@@ -22,10 +22,13 @@ fn failures(device: &Arc<HeapDevice>, f: &mut fmt::Formatter<'_>) -> fmt::Result
 }
 
 /// Shows the counters of one heap until the value is dropped. May sleep.
-pub(super) fn counters(root: &Dir, device: Arc<HeapDevice>) -> Result<Pin<KBox<Scope<Arc<HeapDevice>>>>> {
+pub(super) fn counters(
+    root: &Dir,
+    device: Arc<HeapDevice>,
+) -> Result<Pin<KBox<Scope<Arc<HeapDevice>>>>> {
     let name = device.clone();
 
-    KBox::try_pin_init(
+    KBox::pin_init(
         root.scope(device, name.name(), |device, dir| {
             dir.read_callback_file(c"allocations", device, &allocations);
             dir.read_callback_file(c"failures", device, &failures);

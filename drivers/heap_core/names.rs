@@ -3,7 +3,6 @@
 //! Under which name a heap comes up.
 
 use kernel::{
-    fmt,
     prelude::*,
     str::CString, //
 };

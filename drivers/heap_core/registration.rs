@@ -26,7 +26,6 @@ use kernel::{
         Dir,
         Scope, //
     },
-    fmt,
     prelude::*,
     str::CString,
     sync::Arc, //
