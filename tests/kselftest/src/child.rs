@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the test binary does as a process of its own: be refused, be killed,
+//! or run out of memory.
+//!
+//! A child is this binary again, with a first argument that no user types. It
+//! answers with its exit status: 0, or the errno it met.
+
+use crate::outcome::Failure;
+use dma_heap::Errno;
+use dma_heap::Error;
+use dma_heap::Heap;
+use std::io::Write as _;
+use std::process::Command;
+use std::process::ExitCode;
+
+const MARK: &str = "--child";
+
+/// Exit status of a child that found no errno to report, or was called wrongly.
+pub(crate) const CONFUSED: i32 = 255;
+
+/// What a child is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Open the heap.
+    Open,
+    /// Allocate and free until killed; says "ready" on standard output first.
+    Loop,
+    /// Allocate and keep until refused.
+    Fill,
+    /// Allocate once.
+    Once,
+}
+
+const ROLES: [(Role, &str); 4] = [
+    (Role::Open, "open"),
+    (Role::Loop, "loop"),
+    (Role::Fill, "fill"),
+    (Role::Once, "once"),
+];
+
+/// A command that plays a role with buffers of `size` bytes.
+pub(crate) fn command(role: Role, heap: &str, size: u64) -> Result<Command, Failure> {
+    let name = ROLES
+        .iter()
+        .find(|(known, _)| *known == role)
+        .map_or("", |(_, name)| *name);
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([MARK, name, heap, &size.to_string()]);
+    Ok(command)
+}
+
+/// Plays the role that the arguments name, if they name one.
+pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
+    let [mark, name, heap, size] = arguments else {
+        return None;
+    };
+    if mark != MARK {
+        return None;
+    }
+    let role = ROLES.iter().find(|(_, known)| known == name);
+    let status = match (role, size.parse()) {
+        (Some((role, _)), Ok(size)) => match play(*role, heap, size) {
+            Ok(()) => 0,
+            Err(error) => status(&error),
+        },
+        _ => CONFUSED,
+    };
+    Some(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
+}
+
+/// The exit status for an error.
+fn status(error: &Error) -> i32 {
+    error.errno().map_or(CONFUSED, Errno::raw_os_error)
+}
+
+fn play(role: Role, heap: &str, size: u64) -> Result<(), Error> {
+    let heap = Heap::open(heap)?;
+    match role {
+        Role::Open => Ok(()),
+        Role::Loop => {
+            let mut out = std::io::stdout();
+            let _ = writeln!(out, "ready").and_then(|()| out.flush());
+            loop {
+                heap.alloc(size)?;
+            }
+        }
+        Role::Fill => {
+            die_first();
+            let mut buffers = Vec::new();
+            loop {
+                buffers.push(heap.alloc(size)?);
+            }
+        }
+        Role::Once => {
+            die_first();
+            heap.alloc(size).map(drop)
+        }
+    }
+}
+
+/// If the OOM killer comes, which is what the test watches for, it shall take
+/// this process and not the machine's own. Where that cannot be asked for, the
+/// test is as good.
+fn die_first() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+}

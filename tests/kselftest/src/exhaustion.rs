@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Running out of memory, and being killed on the way.
+
+use crate::Test;
+use crate::child;
+use crate::child::Role;
+use crate::outcome::Failure;
+use crate::outcome::Outcome::Pass;
+use crate::outcome::TestResult;
+use crate::outcome::equal;
+use crate::outcome::fail;
+use crate::outcome::skip;
+use crate::system;
+use crate::target::Target;
+use crate::target::page;
+use dma_heap::Errno;
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a kill during a large allocation is prompt", killed),
+    ("a heap that is full says ENOMEM", full),
+    ("a heap that was full has all memory again", full_then_free),
+    (
+        "more than all memory is ENOMEM without an OOM kill",
+        all_memory,
+    ),
+];
+
+/// How long a killed process may take to go, emulated machines included.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// Moments after the start of an allocation at which to kill.
+const DELAYS: [u64; 6] = [1, 5, 20, 50, 100, 200];
+
+/// The kernel's own heaps go on until the OOM killer ends it.
+const NO_LIMIT: &str = "the kernel's own heaps have no limit";
+
+/// A child that is killed at the latest when it goes out of scope.
+struct Victim(Child);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // Fails if it is dead already, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn killed(target: &Target) -> TestResult {
+    let free = system::meminfo("MemAvailable")? / 4;
+    let most = target.limit().map_or(free, |limit| free.min(limit / 2));
+    let size = target.largest(most)?;
+    let used = target.used();
+    for delay in DELAYS {
+        let mut command = child::command(Role::Loop, target.name(), size)?;
+        let mut victim = Victim(command.stdout(Stdio::piped()).spawn()?);
+        let Some(out) = victim.0.stdout.take() else {
+            return fail("the child has no output");
+        };
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line)?;
+        equal("the child's first word", line.trim(), "ready")?;
+        std::thread::sleep(Duration::from_millis(delay));
+        if let Some(status) = victim.0.try_wait()? {
+            return fail(format!("the child ended by itself: {status}"));
+        }
+        let start = Instant::now();
+        victim.0.kill()?;
+        victim.0.wait()?;
+        let time = start.elapsed();
+        if time > PROMPT {
+            return fail(format!(
+                "killed in an allocation of {size} bytes, it took {time:?}"
+            ));
+        }
+        target.expect_used(used)?;
+    }
+    Ok(Pass)
+}
+
+/// Buffers of an eighth of the limit, so that several fit.
+fn eighth(limit: u64) -> u64 {
+    (limit / 8).max(page())
+}
+
+/// Fills the heap up to its limit, in a child, and tells how that ended.
+fn fill_up(target: &Target, limit: u64) -> Result<(), Failure> {
+    let kills = system::oom_kills()?;
+    let mut command = child::command(Role::Fill, target.name(), eighth(limit))?;
+    expect_errno(&mut command, Errno::NOMEM)?;
+    equal("the number of OOM kills", system::oom_kills()?, kills)
+}
+
+fn expect_errno(command: &mut std::process::Command, wanted: Errno) -> Result<(), Failure> {
+    let status = command.status()?;
+    match status.code() {
+        Some(code) if code == wanted.raw_os_error() => Ok(()),
+        Some(code) if code != 0 && code != child::CONFUSED => fail(format!(
+            "the allocation gave {} instead of {wanted}",
+            Errno::from_raw_os_error(code)
+        )),
+        _ => fail(format!(
+            "instead of {wanted}, the child ended with {status}"
+        )),
+    }
+}
+
+fn full(target: &Target) -> TestResult {
+    let Some(limit) = target.limit() else {
+        return skip(NO_LIMIT);
+    };
+    let available = system::meminfo("MemAvailable")?;
+    if target.info().attribute("contiguous") != Some(1) && limit > available {
+        return skip(format!(
+            "the limit of {limit} bytes is above the {available} bytes of memory available"
+        ));
+    }
+    fill_up(target, limit)?;
+    Ok(Pass)
+}
+
+fn full_then_free(target: &Target) -> TestResult {
+    let Some(limit) = target.limit() else {
+        return skip(NO_LIMIT);
+    };
+    let used = target.used();
+    let size = target.largest(limit / 2)?;
+    fill_up(target, limit)?;
+    target.expect_used(used)?;
+    let again = target.largest(limit / 2)?;
+    equal("the largest buffer", again, size)?;
+    Ok(Pass)
+}
+
+/// A heap's limit, put back on drop.
+struct Limit {
+    path: PathBuf,
+    before: u64,
+}
+
+impl Limit {
+    fn raise(target: &Target, before: u64, bytes: u64) -> Result<Self, String> {
+        let Some(dir) = &target.info().sysfs else {
+            return Err("the heap has no directory in sysfs".into());
+        };
+        let path = dir.join("limit");
+        match std::fs::write(&path, format!("{bytes}\n")) {
+            Ok(()) => Ok(Self { path, before }),
+            Err(error) => Err(format!(
+                "the heap's limit cannot be set to {bytes}: {error}"
+            )),
+        }
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        // It was written a moment ago with the same rights.
+        let _ = std::fs::write(&self.path, format!("{}\n", self.before));
+    }
+}
+
+fn all_memory(target: &Target) -> TestResult {
+    let Some(before) = target.limit() else {
+        return skip(NO_LIMIT);
+    };
+    let Some(kills) = system::oom_kills()? else {
+        return skip("/proc/vmstat has no oom_kill (CONFIG_VM_EVENT_COUNTERS)");
+    };
+    let total = dma_heap::page_align(system::meminfo("MemTotal")?).unwrap_or(u64::MAX);
+    let raised = match Limit::raise(target, before, total.saturating_mul(2)) {
+        Ok(limit) => limit,
+        Err(reason) => return skip(reason),
+    };
+    let used = target.used();
+    let mut command = child::command(Role::Once, target.name(), total)?;
+    expect_errno(&mut command, Errno::NOMEM)?;
+    equal("the number of OOM kills", system::oom_kills()?, Some(kills))?;
+    target.expect_used(used)?;
+    drop(raised);
+    equal("the limit put back", target.limit(), Some(before))?;
+    Ok(Pass)
+}

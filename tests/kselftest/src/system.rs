@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel says of itself: counters, memory, open files.
+
+use crate::outcome::Failure;
+use crate::outcome::fail;
+use dma_heap::Errno;
+
+/// Whether an error means that the caller is not allowed.
+pub(crate) fn is_denied(errno: Option<Errno>) -> bool {
+    matches!(errno, Some(Errno::ACCESS | Errno::PERM))
+}
+
+/// Whether the running kernel, not this program, has 64 bits.
+pub(crate) fn kernel_is_64_bit() -> bool {
+    let uname = rustix::system::uname();
+    let machine = uname.machine().to_string_lossy();
+    machine.contains("64") || machine == "s390x"
+}
+
+/// Open descriptors of this process. (One more is open while they are counted,
+/// every time.)
+pub(crate) fn open_files() -> Result<usize, Failure> {
+    Ok(std::fs::read_dir("/proc/self/fd")?.count())
+}
+
+/// A line of /proc/meminfo in bytes.
+pub(crate) fn meminfo(name: &str) -> Result<u64, Failure> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    match parse_meminfo(&text, name) {
+        Some(bytes) => Ok(bytes),
+        None => fail(format!("/proc/meminfo has no {name}")),
+    }
+}
+
+fn parse_meminfo(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        let rest = line.strip_prefix(name)?.strip_prefix(':')?;
+        let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        kib.checked_mul(1024)
+    })
+}
+
+/// The sum of all counters of /proc/vmstat whose name `wanted` accepts, `None`
+/// if there is none.
+fn vmstat(wanted: impl Fn(&str) -> bool) -> Result<Option<u64>, Failure> {
+    let text = std::fs::read_to_string("/proc/vmstat")?;
+    Ok(sum_vmstat(&text, wanted))
+}
+
+fn sum_vmstat(text: &str, wanted: impl Fn(&str) -> bool) -> Option<u64> {
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(name, _)| wanted(name))
+        .filter_map(|(_, value)| value.trim().parse::<u64>().ok())
+        .reduce(u64::wrapping_add)
+}
+
+/// Processes that the OOM killer has killed since boot.
+pub(crate) fn oom_kills() -> Result<Option<u64>, Failure> {
+    vmstat(|name| name == "oom_kill")
+}
+
+/// Pages that have ever been allocated, in all zones.
+pub(crate) fn pages_allocated() -> Result<Option<u64>, Failure> {
+    vmstat(|name| name.starts_with("pgalloc_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meminfo_lines() {
+        let text = "MemTotal:        1000 kB\nMemFree:  12 kB\nHugePages_Total:  3\n";
+        assert_eq!(parse_meminfo(text, "MemFree"), Some(12 << 10));
+        assert_eq!(parse_meminfo(text, "Mem"), None);
+        assert_eq!(parse_meminfo(text, "HugePages_Total"), None);
+    }
+
+    #[test]
+    fn vmstat_sums() {
+        let text = "pgalloc_dma 1\npgalloc_normal 41\noom_kill 3\n";
+        assert_eq!(sum_vmstat(text, |n| n.starts_with("pgalloc_")), Some(42));
+        assert_eq!(sum_vmstat(text, |n| n == "oom_kill"), Some(3));
+        assert_eq!(sum_vmstat(text, |n| n == "none"), None);
+    }
+}
