@@ -19,11 +19,11 @@ pub(crate) fn table(header: &[&str]) -> Table {
 
 /// Prints a table without the space that pads its lines.
 pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
-    let text: String = table
+    let lines: Vec<String> = table
         .lines()
-        .map(|line| format!("{}\n", line.trim_end().trim_start_matches(' ')))
+        .map(|line| line.trim_end().trim_start_matches(' ').to_owned())
         .collect();
-    print_text(&text)
+    print_text(&(lines.join("\n") + "\n"))
 }
 
 /// Prints JSON and the newline that ends it.

@@ -52,10 +52,10 @@ impl Region {
         if len == 0 || len % rustix::param::page_size() != 0 {
             return Err(Errno::INVAL);
         }
+        let hint = std::ptr::null_mut();
         // SAFETY: Without MAP_FIXED and with a null hint, the kernel chooses
         // an unused range, so no memory known to Rust changes.
-        let base =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, flags, dmabuf, offset) }?;
+        let base = unsafe { rustix::mm::mmap(hint, len, prot, flags, dmabuf, offset) }?;
         // INVARIANT: `mmap` has just given us this range with these rights.
         // Address zero is never given without MAP_FIXED.
         Ok(Self {
@@ -138,8 +138,9 @@ impl Region {
         for index in 0..words {
             // SAFETY: `index` is less than the number of words mapped.
             let word = unsafe { self.words().add(index) };
+            let value = f(index);
             // SAFETY: As in `store`; writable, or `words` would be zero.
-            unsafe { word.write_volatile(f(index)) };
+            unsafe { word.write_volatile(value) };
         }
     }
 
