@@ -5,6 +5,9 @@
 //! All unsafe code of the module is in the files below and nowhere else. Each file wraps one C
 //! interface and knows nothing of heaps: it could go to `rust/kernel/` as it is.
 
+#![deny(clippy::undocumented_unsafe_blocks)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
 mod bindings;
 pub(crate) mod block;
 pub(crate) mod char_device;
@@ -19,4 +22,5 @@ pub(crate) mod path;
 pub(crate) mod sg_table;
 pub(crate) mod sysfs;
 pub(crate) mod task;
+pub(crate) mod uapi;
 pub(crate) mod user_mapping;

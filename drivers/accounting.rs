@@ -96,7 +96,6 @@ impl Drop for Charge {
     }
 }
 
-#[cfg(CONFIG_KUNIT)]
 #[kunit_tests(rust_dma_heap_accounting)]
 mod tests {
     use super::*;

@@ -9,10 +9,13 @@
 
 #include <linux/cacheflush.h>
 #include <linux/dma-direction.h>
+#include <linux/fcntl.h>
 #include <linux/gfp.h>
 #include <linux/mmzone.h>
 #include <linux/pgtable.h>
 #include <linux/types.h>
+
+#include "../uapi/linux/dma-heap.h"
 
 struct cdev;
 struct device;
@@ -44,6 +47,11 @@ static const u32 RUST_DMA_HEAP_CMA_ALIGNMENT = CONFIG_CMA_ALIGNMENT;
 #else
 static const u32 RUST_DMA_HEAP_CMA_ALIGNMENT = 0;
 #endif
+
+/* The ABI: uapi/linux/dma-heap.h of this tree */
+static const u32 RUST_DMA_HEAP_IOCTL_ALLOC = DMA_HEAP_IOCTL_ALLOC;
+static const u32 RUST_DMA_HEAP_VALID_FD_FLAGS = DMA_HEAP_VALID_FD_FLAGS;
+static const u64 RUST_DMA_HEAP_VALID_HEAP_FLAGS = DMA_HEAP_VALID_HEAP_FLAGS;
 
 /* Pages: include/linux/mm.h, include/linux/highmem.h */
 struct page *rust_dma_heap_nth_page(struct page *page, unsigned long n);

@@ -19,6 +19,7 @@
 )]
 mod generated {
     use kernel::ffi;
+    use pin_init::MaybeZeroable;
 
     // What a newer `kernel` crate has as well is hidden by ours.
     pub(crate) use kernel::bindings::*;

@@ -93,7 +93,8 @@ impl Block<Zeroed> {
             .ok_or(AllocError)?;
 
         // SAFETY: The order is in range, and the flags are a valid combination.
-        let pages = NonNull::new(unsafe { bindings::alloc_pages(flags, order) }).ok_or(AllocError)?;
+        let pages = unsafe { bindings::alloc_pages(flags, order) };
+        let pages = NonNull::new(pages).ok_or(AllocError)?;
 
         // INVARIANT: The pages were just allocated with this order, and with `__GFP_ZERO`.
         Ok(Self {
@@ -148,7 +149,9 @@ impl Block<Dirty> {
             let chunk = Self::ZERO_CHUNK.min(self.nr_pages.get() - done);
 
             // SAFETY: By the type invariant, the pages from `done` on for `chunk` are ours.
-            unsafe { bindings::rust_dma_heap_clear_pages(self.page(done).as_ptr(), chunk as usize) };
+            unsafe {
+                bindings::rust_dma_heap_clear_pages(self.page(done).as_ptr(), chunk as usize)
+            };
             done += chunk;
         }
 
@@ -183,9 +186,7 @@ impl<S> Block<S> {
     /// Returns where the kernel's linear mapping has the block, or [`None`] in high memory.
     pub(super) fn linear_address(&self) -> Option<NonNull<c_void>> {
         // SAFETY: By the type invariant, the page is valid.
-        NonNull::new(unsafe {
-            bindings::rust_dma_heap_lowmem_page_address(self.pages.as_ptr())
-        })
+        NonNull::new(unsafe { bindings::rust_dma_heap_lowmem_page_address(self.pages.as_ptr()) })
     }
 
     fn into_state<T>(self) -> Block<T> {

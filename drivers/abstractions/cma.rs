@@ -48,7 +48,11 @@ impl CmaArea {
     /// `CONFIG_CMA_ALIGNMENT`, whichever is less. Returns [`None`] if the area cannot serve them.
     ///
     /// Wraps `cma_alloc()`. May sleep and migrate other users' pages. Logs nothing.
-    pub(super) fn alloc_pages(self, nr_pages: usize, order: u32) -> Option<NonNull<bindings::page>> {
+    pub(super) fn alloc_pages(
+        self,
+        nr_pages: usize,
+        order: u32,
+    ) -> Option<NonNull<bindings::page>> {
         #[cfg(CONFIG_DMA_CMA)]
         {
             let align = order.min(bindings::RUST_DMA_HEAP_CMA_ALIGNMENT);

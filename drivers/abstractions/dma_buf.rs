@@ -416,10 +416,7 @@ impl<T: Exporter> Vtable<T> {
     /// # Safety
     ///
     /// Called by the dma-buf core once for each successful [`Self::vmap`].
-    unsafe extern "C" fn vunmap(
-        dma_buf: *mut bindings::dma_buf,
-        map: *mut bindings::iosys_map,
-    ) {
+    unsafe extern "C" fn vunmap(dma_buf: *mut bindings::dma_buf, map: *mut bindings::iosys_map) {
         // SAFETY: By the safety requirements of this function.
         let exported = unsafe { Self::exported(dma_buf) };
 

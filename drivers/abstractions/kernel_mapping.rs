@@ -68,9 +68,8 @@ impl KernelMapping {
         }
 
         // SAFETY: `pages` holds `nr_pages` valid pages, which `blocks` keeps.
-        let address =
-            NonNull::new(unsafe { bindings::rust_dma_heap_vmap(pages.as_mut_ptr(), nr_pages) })
-                .ok_or(ENOMEM)?;
+        let address = unsafe { bindings::rust_dma_heap_vmap(pages.as_mut_ptr(), nr_pages) };
+        let address = NonNull::new(address).ok_or(ENOMEM)?;
 
         // INVARIANT: `vmap()` mapped the pages in order, for us.
         Ok(Self {

@@ -7,7 +7,7 @@
 use super::bindings;
 use kernel::{
     error::to_result,
-    prelude::*,
+    prelude::*, //
 };
 
 /// Tells whether `path` names a file in the calling task's mount namespace.

@@ -79,7 +79,11 @@ impl SgTable {
 
         // SAFETY: `table` is valid for writing. It may be moved later, as nothing points into it.
         to_result(unsafe {
-            bindings::sg_alloc_table(table.get(), nents, bindings::RUST_DMA_HEAP_GFP_RETRY_MAYFAIL)
+            bindings::sg_alloc_table(
+                table.get(),
+                nents,
+                bindings::RUST_DMA_HEAP_GFP_RETRY_MAYFAIL,
+            )
         })?;
 
         // From here on, drop frees the table.

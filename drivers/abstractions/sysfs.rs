@@ -22,7 +22,7 @@ use kernel::{
         from_result,
         to_result, //
     },
-    prelude::*,
+    prelude::*, //
 };
 
 /// A file in a device's sysfs directory that holds one number, readable by everyone.
@@ -47,6 +47,10 @@ pub(crate) trait NumberAttribute: 'static {
 struct Raw<A>(PhantomData<A>);
 
 impl<A: NumberAttribute> Raw<A> {
+    #[allow(
+        clippy::needless_update,
+        reason = "lock debugging adds fields to `struct attribute`"
+    )]
     const ATTRIBUTE: bindings::device_attribute = bindings::device_attribute {
         attr: bindings::attribute {
             name: kernel::str::as_char_ptr_in_const_context(A::NAME),
@@ -118,12 +122,11 @@ impl<Owner> Attribute<Owner> {
     pub(crate) const fn of<A: NumberAttribute<Owner = Owner>>() -> Self {
         let raw: &'static bindings::device_attribute = &Raw::<A>::ATTRIBUTE;
 
+        // SAFETY: A field of a static is not at address 0.
+        let attribute = unsafe { NonNull::new_unchecked((&raw const raw.attr).cast_mut()) };
+
         // INVARIANT: `Raw<A>` is static, and `A`'s functions expect `A::Owner`.
-        // SAFETY: A reference is never null.
-        Self(
-            unsafe { NonNull::new_unchecked((&raw const raw.attr).cast_mut()) },
-            PhantomData,
-        )
+        Self(attribute, PhantomData)
     }
 }
 

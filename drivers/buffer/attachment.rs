@@ -77,9 +77,7 @@ impl Attachment {
     pub(super) fn unmap(&self, table: Arc<SgTable>) {
         let mut tables = self.tables.lock();
 
-        tables
-            .mapped
-            .retain(|other| !Arc::ptr_eq(other, &table));
+        tables.mapped.retain(|other| !Arc::ptr_eq(other, &table));
 
         if let Some(mut table) = Arc::into_unique_or_drop(table) {
             table.as_mut().unmap();

@@ -8,13 +8,18 @@
 //! say how much the caller passes in and takes back, so that programs built for a shorter or longer
 //! structure work: missing fields are zero, and surplus bytes come back as given.
 
+use crate::abstractions::uapi::{
+    AllocationData,
+    IOCTL_ALLOC,
+    VALID_FD_FLAGS,
+    VALID_HEAP_FLAGS, //
+};
+use core::mem::offset_of;
 use kernel::{
-    bindings,
     ioctl::{
         _IOC_DIR,
         _IOC_NR,
-        _IOC_SIZE,
-        _IOWR, //
+        _IOC_SIZE, //
     },
     page::{
         page_align,
@@ -28,17 +33,8 @@ use kernel::{
     uapi, //
 };
 
-/// Bytes of `struct dma_heap_allocation_data`.
-const DATA_SIZE: usize = 24;
-
-/// `DMA_HEAP_IOCTL_ALLOC`.
-const ALLOC: u32 = _IOWR::<[u64; DATA_SIZE / 8]>('H' as u32, 0);
-
-/// Flags that the new file descriptor may be given.
-const VALID_FD_FLAGS: u32 = bindings::O_CLOEXEC | bindings::O_ACCMODE;
-
-/// Flags for the heap: none is defined.
-const VALID_HEAP_FLAGS: u64 = 0;
+/// Bytes of the structure that this module knows.
+const DATA_SIZE: usize = size_of::<AllocationData>();
 
 /// Direction and sizes of one call.
 #[derive(Debug, PartialEq)]
@@ -52,11 +48,11 @@ pub(super) struct Command {
 impl Command {
     /// Reads an ioctl's command word. Returns `EINVAL` for a number that is not ours.
     pub(super) fn decode(command: u32) -> Result<Self> {
-        if _IOC_NR(command) != _IOC_NR(ALLOC) {
+        if _IOC_NR(command) != _IOC_NR(IOCTL_ALLOC) {
             return Err(EINVAL);
         }
 
-        let direction = _IOC_DIR(command) & _IOC_DIR(ALLOC);
+        let direction = _IOC_DIR(command) & _IOC_DIR(IOCTL_ALLOC);
         let size = |bit| {
             if direction & bit == 0 {
                 0
@@ -108,11 +104,6 @@ pub(super) struct Allocation {
 }
 
 impl Allocation {
-    const LEN: usize = 0;
-    const FD: usize = 8;
-    const FD_FLAGS: usize = 12;
-    const HEAP_FLAGS: usize = 16;
-
     fn field<const N: usize>(&self, offset: usize) -> Result<[u8; N]> {
         let bytes = self.bytes.get(offset..offset + N).ok_or(EINVAL)?;
 
@@ -124,10 +115,10 @@ impl Allocation {
     /// - `fd` is not 0, or a flag is unknown;
     /// - the length is 0, or does not fit an address once it is rounded up to whole pages.
     pub(super) fn check(&self) -> Result<Request> {
-        let fd = u32::from_ne_bytes(self.field(Self::FD)?);
-        let fd_flags = u32::from_ne_bytes(self.field(Self::FD_FLAGS)?);
-        let heap_flags = u64::from_ne_bytes(self.field(Self::HEAP_FLAGS)?);
-        let len = u64::from_ne_bytes(self.field(Self::LEN)?);
+        let fd = u32::from_ne_bytes(self.field(offset_of!(AllocationData, fd))?);
+        let fd_flags = u32::from_ne_bytes(self.field(offset_of!(AllocationData, fd_flags))?);
+        let heap_flags = u64::from_ne_bytes(self.field(offset_of!(AllocationData, heap_flags))?);
+        let len = u64::from_ne_bytes(self.field(offset_of!(AllocationData, len))?);
 
         if fd != 0 || fd_flags & !VALID_FD_FLAGS != 0 || heap_flags & !VALID_HEAP_FLAGS != 0 {
             return Err(EINVAL);
@@ -145,15 +136,16 @@ impl Allocation {
 
     /// Enters the new file descriptor.
     pub(super) fn set_fd(&mut self, fd: u32) -> Result {
+        let offset = offset_of!(AllocationData, fd);
+
         self.bytes
-            .get_mut(Self::FD..Self::FD + 4)
+            .get_mut(offset..offset + size_of::<u32>())
             .ok_or(EINVAL)?
             .copy_from_slice(&fd.to_ne_bytes());
         Ok(())
     }
 }
 
-#[cfg(CONFIG_KUNIT)]
 #[kunit_tests(rust_dma_heap_abi)]
 mod tests {
     use super::*;
@@ -175,14 +167,20 @@ mod tests {
 
     #[test]
     fn the_command_word_is_upstreams() {
-        assert_eq!(ALLOC, 0xc018_4800);
+        assert_eq!(IOCTL_ALLOC, 0xc018_4800);
     }
 
     #[test]
     fn sizes_come_from_the_command_word() {
-        let command = Command::decode(_IOWR::<[u8; 40]>('H' as u32, 0));
+        let command = Command::decode(kernel::ioctl::_IOWR::<[u8; 40]>('H' as u32, 0));
 
-        assert_eq!(command, Ok(Command { in_size: 40, out_size: 40 }));
+        assert_eq!(
+            command,
+            Ok(Command {
+                in_size: 40,
+                out_size: 40
+            })
+        );
     }
 
     #[test]
@@ -191,17 +189,23 @@ mod tests {
 
         assert_eq!(
             Command::decode(size),
-            Ok(Command { in_size: 0, out_size: 0 })
+            Ok(Command {
+                in_size: 0,
+                out_size: 0
+            })
         );
         assert_eq!(
             Command::decode(size | uapi::_IOC_WRITE << 30),
-            Ok(Command { in_size: DATA_SIZE, out_size: 0 })
+            Ok(Command {
+                in_size: DATA_SIZE,
+                out_size: 0
+            })
         );
     }
 
     #[test]
     fn other_numbers_are_refused() {
-        assert_eq!(Command::decode(ALLOC + 1), Err(EINVAL));
+        assert_eq!(Command::decode(IOCTL_ALLOC + 1), Err(EINVAL));
     }
 
     #[test]
@@ -222,11 +226,17 @@ mod tests {
     #[test]
     fn descriptors_and_flags_are_checked() -> Result {
         assert_eq!(allocation(1, 3, 0, 0)?.check(), Err(EINVAL));
-        assert_eq!(allocation(1, 0, bindings::O_NONBLOCK, 0)?.check(), Err(EINVAL));
+        assert_eq!(
+            allocation(1, 0, kernel::fs::file::flags::O_NONBLOCK, 0)?.check(),
+            Err(EINVAL)
+        );
         assert_eq!(allocation(1, 0, 0, 1)?.check(), Err(EINVAL));
         assert_eq!(
             allocation(1, 0, VALID_FD_FLAGS, 0)?.check(),
-            Ok(Request { nr_pages: 1, fd_flags: VALID_FD_FLAGS })
+            Ok(Request {
+                nr_pages: 1,
+                fd_flags: VALID_FD_FLAGS
+            })
         );
         Ok(())
     }
@@ -236,8 +246,14 @@ mod tests {
         let mut allocation = allocation(5, 0, 0, 0)?;
 
         allocation.set_fd(7)?;
-        assert_eq!(u32::from_ne_bytes(allocation.field(Allocation::FD)?), 7);
-        assert_eq!(u64::from_ne_bytes(allocation.field(Allocation::LEN)?), 5);
+        assert_eq!(
+            u32::from_ne_bytes(allocation.field(offset_of!(AllocationData, fd))?),
+            7
+        );
+        assert_eq!(
+            u64::from_ne_bytes(allocation.field(offset_of!(AllocationData, len))?),
+            5
+        );
         Ok(())
     }
 }

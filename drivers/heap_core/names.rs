@@ -48,7 +48,6 @@ impl NamePolicy {
     }
 }
 
-#[cfg(CONFIG_KUNIT)]
 #[kunit_tests(rust_dma_heap_names)]
 mod tests {
     use super::*;
@@ -68,7 +67,10 @@ mod tests {
     #[test]
     fn the_parameter_forces_either() -> Result {
         assert_eq!(&*NamePolicy::Plain.name(c"system", true)?, c"system");
-        assert_eq!(&*NamePolicy::Pooled.name(c"system", false)?, c"system-pooled");
+        assert_eq!(
+            &*NamePolicy::Pooled.name(c"system", false)?,
+            c"system-pooled"
+        );
         Ok(())
     }
 

@@ -6,7 +6,10 @@ use crate::abstractions::meminfo::{
     MAX_PAGE_ORDER,
     PMD_SHIFT, //
 };
-use kernel::page::PAGE_SHIFT;
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
 
 /// Sizes worth asking for, as base-2 logarithms of bytes, the largest first.
 ///
@@ -17,7 +20,8 @@ use kernel::page::PAGE_SHIFT;
 const SIZES: [u32; 4] = [21, 20, 16, PAGE_SHIFT as u32];
 
 /// The block orders of this kernel, the largest first. The last one is 0.
-pub(super) const BLOCK_ORDERS: Orders = Orders::derive(PAGE_SHIFT as u32, PMD_SHIFT, MAX_PAGE_ORDER);
+pub(super) const BLOCK_ORDERS: Orders =
+    Orders::derive(PAGE_SHIFT as u32, PMD_SHIFT, MAX_PAGE_ORDER);
 
 /// Some page orders, from large to small.
 #[derive(Clone, Copy)]
@@ -64,7 +68,6 @@ impl Orders {
     }
 }
 
-#[cfg(CONFIG_KUNIT)]
 #[kunit_tests(rust_dma_heap_orders)]
 mod tests {
     use super::*;
