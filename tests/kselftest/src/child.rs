@@ -62,19 +62,28 @@ pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
     let status = match (role, size.parse()) {
         (Some((role, _)), Ok(size)) => match play(*role, heap, size) {
             Ok(()) => 0,
-            Err(error) => status(&error),
+            Err(Unplayed::Heap(error)) => error.errno().map_or(CONFUSED, Errno::raw_os_error),
+            Err(Unplayed::NothingToFill) => CONFUSED,
         },
         _ => CONFUSED,
     };
     Some(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
 }
 
-/// The exit status for an error.
-fn status(error: &Error) -> i32 {
-    error.errno().map_or(CONFUSED, Errno::raw_os_error)
+/// How a role ended.
+enum Unplayed {
+    Heap(Error),
+    /// The heap refused the first buffer already.
+    NothingToFill,
 }
 
-fn play(role: Role, heap: &str, size: u64) -> Result<(), Error> {
+impl From<Error> for Unplayed {
+    fn from(error: Error) -> Self {
+        Self::Heap(error)
+    }
+}
+
+fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
     let heap = Heap::open(heap)?;
     match role {
         Role::Open => Ok(()),
@@ -89,12 +98,17 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Error> {
             die_first();
             let mut buffers = Vec::new();
             loop {
-                buffers.push(heap.alloc(size)?);
+                match heap.alloc(size) {
+                    Ok(buffer) => buffers.push(buffer),
+                    Err(_) if buffers.is_empty() => return Err(Unplayed::NothingToFill),
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Role::Once => {
             die_first();
-            heap.alloc(size).map(drop)
+            heap.alloc(size)?;
+            Ok(())
         }
     }
 }

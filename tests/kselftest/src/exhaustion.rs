@@ -85,17 +85,26 @@ fn killed(target: &Target) -> TestResult {
     Ok(Pass)
 }
 
-/// Buffers of an eighth of the limit, so that several fit.
-fn eighth(limit: u64) -> u64 {
-    (limit / 8).max(page())
-}
-
-/// Fills the heap up to its limit, in a child, and tells how that ended.
+/// Fills the heap in a child, with buffers of which several fit, and expects it
+/// to be told ENOMEM.
 fn fill_up(target: &Target, limit: u64) -> Result<(), Failure> {
     let kills = system::oom_kills()?;
-    let mut command = child::command(Role::Fill, target.name(), eighth(limit))?;
+    // The limit of a CMA heap is an upper bound: ask what it really has.
+    let size = (target.largest(limit / 2)? / 4).max(page());
+    let mut command = child::command(Role::Fill, target.name(), size)?;
     expect_errno(&mut command, Errno::NOMEM)?;
     equal("the number of OOM kills", system::oom_kills()?, kills)
+}
+
+/// Why a heap cannot be filled safely here, if it cannot.
+fn unfillable(target: &Target, limit: u64) -> Result<Option<String>, Failure> {
+    if target.info().attribute("contiguous") == Some(1) {
+        return Ok(None);
+    }
+    let available = system::meminfo("MemAvailable")?;
+    Ok((limit > available).then(|| {
+        format!("the limit of {limit} bytes is above the {available} bytes of memory available")
+    }))
 }
 
 fn expect_errno(command: &mut std::process::Command, wanted: Errno) -> Result<(), Failure> {
@@ -116,11 +125,8 @@ fn full(target: &Target) -> TestResult {
     let Some(limit) = target.limit() else {
         return skip(NO_LIMIT);
     };
-    let available = system::meminfo("MemAvailable")?;
-    if target.info().attribute("contiguous") != Some(1) && limit > available {
-        return skip(format!(
-            "the limit of {limit} bytes is above the {available} bytes of memory available"
-        ));
+    if let Some(reason) = unfillable(target, limit)? {
+        return skip(reason);
     }
     fill_up(target, limit)?;
     Ok(Pass)
@@ -130,6 +136,9 @@ fn full_then_free(target: &Target) -> TestResult {
     let Some(limit) = target.limit() else {
         return skip(NO_LIMIT);
     };
+    if let Some(reason) = unfillable(target, limit)? {
+        return skip(reason);
+    }
     let used = target.used();
     let size = target.largest(limit / 2)?;
     fill_up(target, limit)?;
