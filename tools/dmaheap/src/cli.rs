@@ -44,8 +44,8 @@ pub(crate) enum Command {
     /// One line a heap, by name. ORIGIN tells a heap of the module
     /// rust_dma_heap ("module") from one of the kernel's own ("kernel"), which
     /// tell nothing about themselves: "-" stands for what is not known.
-    /// LIMIT, USED, POOL CAP and POOL HELD are bytes, with KiB, MiB and so on
-    /// where they divide evenly.
+    /// LIMIT, USED, POOL CAP and POOL HELD are rounded down to one decimal;
+    /// --json has them in bytes.
     List(ListOptions),
     /// Allocate buffers and hold them
     ///

@@ -6,7 +6,7 @@ use crate::Outcome;
 use crate::cli::ListOptions;
 use crate::output;
 use crate::owner::Names;
-use crate::quantity::format_size;
+use crate::quantity::format_size_short;
 use dma_heap::HeapInfo;
 use serde::Serialize;
 
@@ -68,7 +68,7 @@ impl Row {
             Some(false) => "no".to_owned(),
             None => "-".to_owned(),
         };
-        let size = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), format_size);
+        let size = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), format_size_short);
         vec![
             self.name.clone(),
             self.origin.to_owned(),

@@ -62,6 +62,23 @@ pub(crate) fn format_size(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// Writes a size for the eye: with the largest suffix and at most one decimal.
+pub(crate) fn format_size_short(bytes: u64) -> String {
+    let suffixes = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    for (shift, suffix) in suffixes {
+        if bytes >> shift == 0 {
+            continue;
+        }
+        // Tenths, rounded down: memory that is not there is not promised.
+        let tenths = (bytes >> (shift - 10)) * 10 / 1024;
+        return match tenths % 10 {
+            0 => format!("{} {suffix}", tenths / 10),
+            tenth => format!("{}.{tenth} {suffix}", tenths / 10),
+        };
+    }
+    format!("{bytes} B")
+}
+
 /// Reads a duration: a number, perhaps with decimals, and ms, s, m or h;
 /// seconds if nothing is said.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -129,6 +146,17 @@ mod tests {
         assert_eq!(format_size((1 << 20) + 4096), "1028 KiB");
         assert_eq!(format_size(512 << 20), "512 MiB");
         assert_eq!(format_size(1 << 41), "2 TiB");
+    }
+
+    #[test]
+    fn short_sizes_have_one_decimal() {
+        assert_eq!(format_size_short(0), "0 B");
+        assert_eq!(format_size_short(1023), "1023 B");
+        assert_eq!(format_size_short(4096), "4 KiB");
+        assert_eq!(format_size_short(490_982 << 10), "479.4 MiB");
+        assert_eq!(format_size_short(64 << 20), "64 MiB");
+        assert_eq!(format_size_short((1 << 30) - 1), "1023.9 MiB");
+        assert_eq!(format_size_short(u64::MAX), "16777215.9 TiB");
     }
 
     #[test]

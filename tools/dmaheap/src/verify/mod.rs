@@ -38,8 +38,8 @@ pub(crate) fn run(options: &VerifyOptions) -> anyhow::Result<Outcome> {
     let progress = Progress::new(heaps.len() * sizes.len());
     for heap in &heaps {
         for size in &sizes {
-            progress.show(&heap.name, *size);
-            report.add(verifier.verify(heap, *size));
+            let row = progress.step(&heap.name, *size, || verifier.verify(heap, *size));
+            report.add(row);
         }
     }
     progress.finish();

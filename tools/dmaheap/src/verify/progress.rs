@@ -31,14 +31,16 @@ impl Progress {
         }
     }
 
-    /// Says what comes next and counts what came before.
-    pub(super) fn show(&self, heap: &str, size: u64) {
+    /// Runs one step, which is about a heap and a size.
+    pub(super) fn step<R>(&self, heap: &str, size: u64, step: impl FnOnce() -> R) -> R {
         if self.bar.is_hidden() && self.start.elapsed() >= PATIENCE {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar
             .set_message(format!("{heap} {}", format_size(size)));
+        let result = step();
         self.bar.inc(1);
+        result
     }
 
     /// Removes the bar.
