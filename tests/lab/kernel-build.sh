@@ -29,8 +29,8 @@ kernel_build() {
 	dir=$(kernel_dir)
 	[ ! -e "$dir/done" ] || return 0
 	headers=$dir/package/usr/src/linux-headers-$K_RELEASE
-	rm -rf "$dir/o"
-	mkdir "$dir/o"
+	# Kbuild goes on where an interrupted build has stopped.
+	mkdir -p "$dir/o"
 	cp "$headers/.config" "$dir/config"
 	grep -q '^CONFIG_RUST=y' "$dir/config" || die "the stock kernel $K_RELEASE is built without CONFIG_RUST."
 	cp "$headers/.config" "$headers/Module.symvers" "$dir/o/"

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# For people. What the kernel's build system reads is in Kbuild.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := module
+
+# The kernel to build the module for: the running one's build folder.
+KVERSION ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVERSION)/build
+# The architecture of the lab's virtual machine.
+ARCH ?= amd64
+
+MACHINE := tests/machine
+LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
+
+# The lab's architecture is no business of a kernel build, so it is not exported.
+unexport ARCH KVER MAKEFLAGS
+
+.PHONY: module install load unload clean demo test check shell clean-cache help
+
+module:
+	@$(MACHINE)/kernel-check '$(KDIR)'
+	+env -u MAKELEVEL $(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' $(KFLAGS) modules
+
+install:
+	@$(MACHINE)/install '$(KDIR)' '$(KVERSION)'
+
+load:
+	@$(MACHINE)/load '$(KVERSION)' $(PARAMETERS)
+
+unload:
+	@$(MACHINE)/unload
+
+demo:
+	@$(LAB) demo '$(ARCH)'
+
+test:
+	@$(LAB) test
+
+check:
+	@$(LAB) check
+
+shell:
+	@$(LAB) shell '$(ARCH)'
+
+clean:
+	rm -rf build
+
+clean-cache:
+	@$(LAB) clean-cache
+
+help:
+	@sed -n '2,$$p' tests/lab/help
