@@ -75,13 +75,20 @@ fn contiguous(target: &Target) -> TestResult {
         Ok(kcore) => kcore,
         Err(reason) => return skip(reason.to_string()),
     };
-    for size in sizes() {
+    // From large to small: a large buffer is found quickly, and small ones are
+    // then near.
+    for size in sizes().into_iter().rev() {
         let buffer = target.heap.alloc(size)?;
         match kcore.check(&mut buffer.map()?) {
             Ok(Contiguity::Contiguous { .. }) => {}
-            Ok(Contiguity::Scattered { start, page }) => {
+            Ok(Contiguity::Scattered {
+                found,
+                at,
+                elsewhere,
+            }) => {
                 return fail(format!(
-                    "a buffer of {size} bytes starts at {start:#x}, its page {page} is elsewhere"
+                    "page {found} of {size} bytes is at {at:#x}, page {elsewhere} not in a row \
+                     with it"
                 ));
             }
             Ok(Contiguity::NotFound) => {

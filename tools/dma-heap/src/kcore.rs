@@ -6,18 +6,21 @@
 //! `/proc/self/pagemap` shows no frames of a PFN mapping, as the mapping of a
 //! dma-buf is one. But root can read all RAM through `/proc/kcore`, an ELF
 //! core whose program headers name physical addresses. So every page of the
-//! buffer is signed with a random nonce and its index, page 0 is searched for
-//! in RAM, and the others must follow it. Then all are signed anew, and the
-//! same places must show the new signatures: a stale copy of a page cannot
-//! pass for the page.
+//! buffer is signed with a random nonce and its index, one of them is searched
+//! for in RAM, and the others must stand around it. Then all are signed anew,
+//! and the same places must show the new signatures: a stale copy of a page
+//! cannot pass for the page.
 
 use crate::access::Mapping;
 use crate::error::Error;
 use crate::pattern;
 use crate::sys::region::WORD;
+use elf::Segment;
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+
+mod elf;
 
 const PATH: &str = "/proc/kcore";
 
@@ -73,23 +76,16 @@ pub enum Contiguity {
     },
     /// Not in a row.
     Scattered {
-        /// Physical address of the first byte.
-        start: u64,
-        /// Index of the first page that is not where a contiguous buffer
-        /// would have it.
-        page: usize,
+        /// Index of a page that was found.
+        found: usize,
+        /// Physical address of that page.
+        at: u64,
+        /// Index of the first page that is not where it would have to be.
+        elsewhere: usize,
     },
-    /// The first page is not in the RAM that can be read: highmem on a 32-bit
+    /// The buffer is not in the RAM that can be read: highmem on a 32-bit
     /// kernel, or memory that the kernel does not count as its own.
     NotFound,
-}
-
-/// A piece of RAM that kcore shows; all in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Segment {
-    physical: u64,
-    len: u64,
-    offset: u64,
 }
 
 /// An open `/proc/kcore`.
@@ -111,13 +107,13 @@ impl Kcore {
     /// Whatever is missing.
     pub fn open() -> Result<Self, Unavailable> {
         let file = File::open(PATH).map_err(unreadable)?;
-        let mut ident = [0; HEADER];
+        let mut ident = [0; elf::HEADER];
         file.read_exact_at(&mut ident, 0).map_err(unreadable)?;
-        let (offset, len) = program_headers(&ident).ok_or(Unavailable::Format)?;
+        let (offset, len) = elf::program_headers(&ident).ok_or(Unavailable::Format)?;
         let mut headers = vec![0; len];
         file.read_exact_at(&mut headers, offset)
             .map_err(unreadable)?;
-        let segments = ram(&ident, &headers).ok_or(Unavailable::Format)?;
+        let segments = elf::ram(&ident, &headers).ok_or(Unavailable::Format)?;
         if segments.is_empty() {
             return Err(Unavailable::NoRam);
         }
@@ -136,36 +132,47 @@ impl Kcore {
     ///
     /// If the buffer cannot be signed or memory not be read.
     pub fn check(&mut self, mapping: &mut Mapping<'_>) -> Result<Contiguity, CheckError> {
+        let pages = mapping.len() / crate::page_size();
         let nonce = sign(mapping, self.page)?;
-        let Some(start) = self.find([nonce, 0])? else {
+        let Some((at, found)) = self.find(nonce, pages)? else {
             return Ok(Contiguity::NotFound);
         };
-        self.hint = start;
-        if let Some(page) = self.first_misplaced(start, nonce, mapping.len())? {
-            return Ok(Contiguity::Scattered { start, page });
+        self.hint = at;
+        let scattered = |elsewhere| {
+            Ok(Contiguity::Scattered {
+                found,
+                at,
+                elsewhere,
+            })
+        };
+        let Some(start) = at.checked_sub(self.page.saturating_mul(found as u64)) else {
+            return scattered(0);
+        };
+        if let Some(elsewhere) = self.first_misplaced(start, nonce, pages)? {
+            return scattered(elsewhere);
         }
         let nonce = sign(mapping, self.page)?;
-        match self.first_misplaced(start, nonce, mapping.len())? {
-            Some(page) => Ok(Contiguity::Scattered { start, page }),
+        match self.first_misplaced(start, nonce, pages)? {
+            Some(elsewhere) => scattered(elsewhere),
             None => Ok(Contiguity::Contiguous { start }),
         }
     }
 
-    /// Index of the first page of the `len` bytes from `start` on that has not
-    /// its signature.
+    /// Index of the first of the pages from `start` on that has not its
+    /// signature.
     fn first_misplaced(
         &self,
         start: u64,
         nonce: u64,
-        len: usize,
+        pages: usize,
     ) -> Result<Option<usize>, Unavailable> {
         let mut physical = start;
-        for (index, _) in (0..len as u64).step_by(self.step()).enumerate() {
+        for index in 0..pages {
             let here = match self.offset_of(physical) {
                 Some(offset) => Some(self.signature(offset)?),
                 None => None,
             };
-            if here != Some([nonce, index as u64]) {
+            if here != Some((nonce, index as u64)) {
                 return Ok(Some(index));
             }
             physical = physical.saturating_add(self.page);
@@ -173,64 +180,74 @@ impl Kcore {
         Ok(None)
     }
 
-    /// Physical address of the page that starts with `signature`.
+    /// Physical address and index of a page of the buffer that was signed with
+    /// `nonce`.
     ///
     /// The kernel copies a page through a buffer of its own when kcore is
     /// read, and this process has one too; either holds what was last read, so
     /// the first page found is never one of those.
-    fn find(&self, signature: [u64; 2]) -> Result<Option<u64>, Unavailable> {
-        let after = self.segments.iter().filter_map(|segment| {
-            let skip = self.hint.saturating_sub(segment.physical);
-            (skip < segment.len).then(|| segment.skip(skip))
-        });
-        let before = self.segments.iter().filter_map(|segment| {
-            let len = self.hint.saturating_sub(segment.physical).min(segment.len);
-            (len > 0).then_some(Segment { len, ..*segment })
-        });
-        for segment in after.chain(before) {
-            for skip in (0..segment.len).step_by(self.step()) {
+    fn find(&self, nonce: u64, pages: usize) -> Result<Option<(u64, usize)>, Unavailable> {
+        // A buffer that is in a row cannot slip through steps of its length.
+        // Only for one that is not, or that is a single page, every page has
+        // to be looked at.
+        for stride in [pages as u64, 1] {
+            for (physical, offset) in self.around_hint(stride.saturating_mul(self.page)) {
                 // A few bytes from each page rather than whole pages: copying
                 // them takes far longer than the calls do.
-                let offset = segment.offset.saturating_add(skip);
-                if self.signature(offset)? == signature {
-                    return Ok(Some(segment.physical.saturating_add(skip)));
+                let (seen, index) = self.signature(offset)?;
+                let index = usize::try_from(index).unwrap_or(usize::MAX);
+                if seen == nonce && index < pages {
+                    return Ok(Some((physical, index)));
                 }
             }
         }
         Ok(None)
     }
 
-    fn step(&self) -> usize {
-        crate::page_size()
+    /// Physical addresses, each with its place in the file, in steps of
+    /// `stride` bytes, upwards and downwards from the hint in turn: a heap's
+    /// buffers tend to be near each other.
+    fn around_hint(&self, stride: u64) -> impl Iterator<Item = (u64, u64)> {
+        let hint = self.hint;
+        let mut up = self
+            .segments
+            .iter()
+            .filter_map(move |segment| {
+                let skip = hint.saturating_sub(segment.physical);
+                (skip < segment.len).then(|| segment.skip(skip))
+            })
+            .flat_map(move |segment| segment.steps(stride));
+        let mut down = self
+            .segments
+            .iter()
+            .rev()
+            .filter_map(move |segment| {
+                let len = hint.saturating_sub(segment.physical).min(segment.len);
+                (len > 0).then_some(Segment { len, ..*segment })
+            })
+            .flat_map(move |segment| segment.steps(stride).rev());
+        let mut upwards = false;
+        std::iter::from_fn(move || {
+            upwards = !upwards;
+            if upwards {
+                up.next().or_else(|| down.next())
+            } else {
+                down.next().or_else(|| up.next())
+            }
+        })
     }
 
-    fn signature(&self, offset: u64) -> Result<[u64; 2], Unavailable> {
+    /// The nonce and index at a place in the file.
+    fn signature(&self, offset: u64) -> Result<(u64, u64), Unavailable> {
         let mut bytes = [0; SIGNATURE];
         self.file
             .read_exact_at(&mut bytes, offset)
             .map_err(unreadable)?;
-        let [
-            a0,
-            a1,
-            a2,
-            a3,
-            a4,
-            a5,
-            a6,
-            a7,
-            b0,
-            b1,
-            b2,
-            b3,
-            b4,
-            b5,
-            b6,
-            b7,
-        ] = bytes;
-        Ok([
-            u64::from_ne_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
-            u64::from_ne_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
-        ])
+        let (mut nonce, mut index) = ([0; WORD], [0; WORD]);
+        let (first, second) = bytes.split_at(WORD);
+        nonce.copy_from_slice(first);
+        index.copy_from_slice(second);
+        Ok((u64::from_ne_bytes(nonce), u64::from_ne_bytes(index)))
     }
 
     fn offset_of(&self, physical: u64) -> Option<u64> {
@@ -238,17 +255,6 @@ impl Kcore {
             let skip = physical.checked_sub(segment.physical)?;
             (skip < segment.len).then(|| segment.skip(skip).offset)
         })
-    }
-}
-
-impl Segment {
-    /// What is left after `bytes` of it.
-    fn skip(&self, bytes: u64) -> Self {
-        Self {
-            physical: self.physical.saturating_add(bytes),
-            len: self.len.saturating_sub(bytes),
-            offset: self.offset.saturating_add(bytes),
-        }
     }
 }
 
@@ -272,221 +278,82 @@ fn sign(mapping: &mut Mapping<'_>, page: u64) -> Result<u64, Error> {
     Ok(nonce)
 }
 
-/// Bytes of the longer one of the two ELF headers.
-const HEADER: usize = 64;
-
-/// `PT_LOAD` of a program header.
-const PT_LOAD: u64 = 1;
-
-/// A number of `len` bytes at `at`, native-endian: kcore is the running
-/// kernel's own.
-fn field(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at.checked_add(len)?)?;
-    Some(match len {
-        2 => u16::from_ne_bytes(bytes.try_into().ok()?).into(),
-        4 => u32::from_ne_bytes(bytes.try_into().ok()?).into(),
-        8 => u64::from_ne_bytes(bytes.try_into().ok()?),
-        _ => return None,
-    })
-}
-
-/// Whether an ELF header is of the 64-bit form; `None` if it is no ELF header.
-fn is_64_bit(header: &[u8]) -> Option<bool> {
-    match header.get(..5)? {
-        [0x7f, b'E', b'L', b'F', 1] => Some(false),
-        [0x7f, b'E', b'L', b'F', 2] => Some(true),
-        _ => None,
-    }
-}
-
-/// Offset and length in bytes of the program headers.
-fn program_headers(header: &[u8]) -> Option<(u64, usize)> {
-    let (offset, entry, count) = if is_64_bit(header)? {
-        (
-            field(header, 32, 8)?,
-            field(header, 54, 2)?,
-            field(header, 56, 2)?,
-        )
-    } else {
-        (
-            field(header, 28, 4)?,
-            field(header, 42, 2)?,
-            field(header, 44, 2)?,
-        )
-    };
-    Some((offset, usize::try_from(entry.checked_mul(count)?).ok()?))
-}
-
-/// The segments that have a physical address, in its order.
-fn ram(header: &[u8], headers: &[u8]) -> Option<Vec<Segment>> {
-    let wide = is_64_bit(header)?;
-    let entry = if wide { 56 } else { 32 };
-    let stated = if wide {
-        field(header, 54, 2)?
-    } else {
-        field(header, 42, 2)?
-    };
-    if stated != entry {
-        return None;
-    }
-    let mut segments = Vec::new();
-    for program in headers.chunks_exact(usize::try_from(entry).ok()?) {
-        // What has no physical address says so with all ones.
-        let (offset, physical, len, none) = if wide {
-            (
-                field(program, 8, 8)?,
-                field(program, 24, 8)?,
-                field(program, 32, 8)?,
-                u64::MAX,
-            )
-        } else {
-            let none = u32::MAX.into();
-            (
-                field(program, 4, 4)?,
-                field(program, 12, 4)?,
-                field(program, 16, 4)?,
-                none,
-            )
-        };
-        if field(program, 0, 4)? == PT_LOAD && physical != none && len > 0 {
-            segments.push(Segment {
-                physical,
-                len,
-                offset,
-            });
-        }
-    }
-    segments.sort_by_key(|segment| segment.physical);
-    Some(segments)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn put(bytes: &mut Vec<u8>, at: usize, value: &[u8]) {
-        bytes.resize(bytes.len().max(at + value.len()), 0);
-        bytes.splice(at..at + value.len(), value.iter().copied());
-    }
-
-    fn wide() -> (Vec<u8>, Vec<u8>) {
-        let mut header = vec![0; HEADER];
-        put(&mut header, 0, &[0x7f, b'E', b'L', b'F', 2]);
-        put(&mut header, 32, &64u64.to_ne_bytes());
-        put(&mut header, 54, &56u16.to_ne_bytes());
-        put(&mut header, 56, &4u16.to_ne_bytes());
-        let mut headers = vec![0; 4 * 56];
-        for (index, kind, physical, len) in [
-            (0, 4u32, 0u64, 100u64),
-            (1, 1, u64::MAX, 1 << 40),
-            (2, 1, 0x10_0000, 0x8000),
-            (3, 1, 0x1000, 0x9_0000),
-        ] {
-            let at = index * 56;
-            put(&mut headers, at, &kind.to_ne_bytes());
-            put(
-                &mut headers,
-                at + 8,
-                &(physical.wrapping_add(7)).to_ne_bytes(),
-            );
-            put(&mut headers, at + 24, &physical.to_ne_bytes());
-            put(&mut headers, at + 32, &len.to_ne_bytes());
-        }
-        (header, headers)
-    }
-
-    #[test]
-    fn headers_of_64_bits() {
-        let (header, headers) = wide();
-        assert_eq!(program_headers(&header), Some((64, 4 * 56)));
-        assert_eq!(
-            ram(&header, &headers),
-            Some(vec![
-                Segment {
-                    physical: 0x1000,
-                    len: 0x9_0000,
-                    offset: 0x1007
-                },
-                Segment {
-                    physical: 0x10_0000,
-                    len: 0x8000,
-                    offset: 0x10_0007
-                },
-            ])
-        );
-    }
-
-    #[test]
-    fn headers_of_32_bits() {
-        let mut header = vec![0; HEADER];
-        put(&mut header, 0, &[0x7f, b'E', b'L', b'F', 1]);
-        put(&mut header, 28, &52u32.to_ne_bytes());
-        put(&mut header, 42, &32u16.to_ne_bytes());
-        put(&mut header, 44, &1u16.to_ne_bytes());
-        let mut headers = vec![0; 32];
-        put(&mut headers, 0, &1u32.to_ne_bytes());
-        put(&mut headers, 4, &0x3000u32.to_ne_bytes());
-        put(&mut headers, 12, &0x8000_0000u32.to_ne_bytes());
-        put(&mut headers, 16, &0x2000u32.to_ne_bytes());
-        assert_eq!(program_headers(&header), Some((52, 32)));
-        assert_eq!(
-            ram(&header, &headers),
-            Some(vec![Segment {
-                physical: 0x8000_0000,
-                len: 0x2000,
-                offset: 0x3000
-            }])
-        );
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        let (mut header, headers) = wide();
-        assert_eq!(program_headers(header.get(..10).unwrap_or_default()), None);
-        put(&mut header, 54, &48u16.to_ne_bytes());
-        assert_eq!(ram(&header, &headers), None);
-        put(&mut header, 0, b"#!/bin/sh");
-        assert_eq!(program_headers(&header), None);
-    }
-
-    #[test]
-    fn search_starts_at_the_hint_and_wraps() -> Result<(), Box<dyn std::error::Error>> {
-        // A file of three "pages" of RAM stands in for kcore.
-        let page = crate::page_size();
-        let path = std::env::temp_dir().join(format!("kcore-{}", std::process::id()));
-        let mut content = vec![0u8; 4 * page];
-        for (at, signature) in [(page, [5u64, 0u64]), (2 * page, [5, 1]), (3 * page, [6, 0])] {
-            put(&mut content, at, &signature[0].to_ne_bytes());
-            put(&mut content, at + 8, &signature[1].to_ne_bytes());
-        }
-        std::fs::write(&path, &content)?;
-        let bytes = page as u64;
-        let mut kcore = Kcore {
-            file: File::open(&path)?,
-            segments: vec![
-                Segment {
-                    physical: 16 * bytes,
-                    len: 2 * bytes,
-                    offset: 0,
-                },
-                Segment {
-                    physical: 18 * bytes,
-                    len: 2 * bytes,
-                    offset: 2 * bytes,
-                },
-            ],
-            page: bytes,
+    /// A file of RAM in two segments stands in for kcore: pages 16 to 19 and
+    /// 32 to 39.
+    fn kcore(name: &str, signatures: &[(u64, u64, u64)]) -> std::io::Result<Kcore> {
+        let page = crate::page_size() as u64;
+        let path = std::env::temp_dir().join(format!("kcore-{name}-{}", std::process::id()));
+        std::fs::write(&path, vec![0; 12 * crate::page_size()])?;
+        let file = File::options().read(true).write(true).open(&path)?;
+        std::fs::remove_file(&path)?;
+        let segment = |first: u64, pages: u64, place: u64| Segment {
+            physical: first * page,
+            len: pages * page,
+            offset: place * page,
+        };
+        let kcore = Kcore {
+            file,
+            segments: vec![segment(16, 4, 0), segment(32, 8, 4)],
+            page,
             hint: 0,
         };
-        std::fs::remove_file(&path)?;
-        for hint in [0, 16, 17, 18, 19, 40] {
-            kcore.hint = hint * bytes;
-            assert_eq!(kcore.find([5, 0])?, Some(17 * bytes));
-            assert_eq!(kcore.find([6, 0])?, Some(19 * bytes));
-            assert_eq!(kcore.find([7, 0])?, None);
+        for (at, nonce, index) in signatures {
+            let offset = kcore.offset_of(at * page).unwrap_or(u64::MAX);
+            let bytes = [nonce.to_ne_bytes(), index.to_ne_bytes()].concat();
+            kcore.file.write_all_at(&bytes, offset)?;
         }
-        assert_eq!(kcore.first_misplaced(17 * bytes, 5, 2 * page)?, None);
-        assert_eq!(kcore.first_misplaced(17 * bytes, 5, 3 * page)?, Some(2));
+        Ok(kcore)
+    }
+
+    #[test]
+    fn every_page_is_visited_once() -> std::io::Result<()> {
+        let mut kcore = kcore("visits", &[])?;
+        let page = kcore.page;
+        for hint in [0, 16, 18, 25, 32, 35, 39, 40, 99] {
+            kcore.hint = hint * page;
+            let mut visited: Vec<u64> = kcore
+                .around_hint(page)
+                .map(|(physical, _)| physical / page)
+                .collect();
+            visited.sort_unstable();
+            let wanted: Vec<u64> = (16..20).chain(32..40).collect();
+            assert_eq!(visited, wanted, "hint {hint}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_contiguous_buffer_is_found_from_everywhere() -> Result<(), Box<dyn std::error::Error>> {
+        let mut kcore = kcore(
+            "contiguous",
+            &[(34, 5, 0), (35, 5, 1), (36, 5, 2), (17, 6, 0)],
+        )?;
+        let page = kcore.page;
+        for hint in [0, 16, 17, 19, 33, 35, 36, 40] {
+            kcore.hint = hint * page;
+            let (at, index) = kcore.find(5, 3)?.unwrap_or_default();
+            assert_eq!(at / page, 34 + index as u64, "hint {hint}");
+            assert_eq!(kcore.find(6, 1)?, Some((17 * page, 0)));
+            assert_eq!(kcore.find(7, 1)?, None);
+        }
+        assert_eq!(kcore.first_misplaced(34 * page, 5, 3)?, None);
+        assert_eq!(kcore.first_misplaced(34 * page, 5, 4)?, Some(3));
+        assert_eq!(kcore.first_misplaced(33 * page, 5, 3)?, Some(0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_scattered_buffer_is_found_too() -> Result<(), Box<dyn std::error::Error>> {
+        // No step of three pages from the segments' starts meets one of these.
+        let kcore = kcore("scattered", &[(17, 5, 0), (34, 5, 1), (36, 5, 2)])?;
+        let page = kcore.page;
+        let (at, index) = kcore.find(5, 3)?.unwrap_or_default();
+        assert_eq!((at / page, index), (17, 0));
+        assert_eq!(kcore.first_misplaced(at, 5, 3)?, Some(1));
         Ok(())
     }
 }

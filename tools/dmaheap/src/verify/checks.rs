@@ -24,9 +24,15 @@ use std::time::Instant;
 /// memory of one round to come back in another although a pool stands between.
 const ROUNDS: usize = 4;
 
+/// Bytes of a buffer that shows where a heap's memory is: a large one is found
+/// in few steps, and small ones are near it.
+const LOCATOR: u64 = 4 << 20;
+
 /// What is kept from one buffer to the next.
 pub(super) struct Verifier {
     kcore: Option<Result<Kcore, Unavailable>>,
+    /// The heap that was located last.
+    located: String,
 }
 
 /// The statuses of one buffer, as they come.
@@ -52,7 +58,10 @@ impl Checks {
 
 impl Verifier {
     pub(super) fn new() -> Self {
-        Self { kcore: None }
+        Self {
+            kcore: None,
+            located: String::new(),
+        }
     }
 
     /// Makes every check of a heap with buffers of `size` bytes.
@@ -96,13 +105,13 @@ impl Verifier {
         } else {
             checks.add(Check::Offset, Status::NotApplicable("one page"));
         }
-        let contiguous = self.contiguous(info, &buffer);
+        let contiguous = self.contiguous(info, &heap, &buffer);
         drop(buffer);
         checks.expect(Check::Reuse, check_reuse(&heap, size));
         checks.add(Check::Contiguous, contiguous);
     }
 
-    fn contiguous(&mut self, info: &HeapInfo, buffer: &Buffer) -> Status {
+    fn contiguous(&mut self, info: &HeapInfo, heap: &Heap, buffer: &Buffer) -> Status {
         let promised = info.attributes.as_ref().and_then(|own| own.contiguous);
         if promised != Some(true) {
             return Status::NotApplicable("not promised");
@@ -111,15 +120,23 @@ impl Verifier {
             Ok(kcore) => kcore,
             Err(reason) => return Status::Skipped(reason.to_string()),
         };
-        let result = buffer
-            .map()
-            .map_err(CheckError::from)
-            .and_then(|mut mapping| kcore.check(&mut mapping));
-        match result {
+        if self.located != info.name {
+            self.located.clone_from(&info.name);
+            // Should this fail, the search only takes longer.
+            let _ = heap
+                .alloc(LOCATOR)
+                .map_err(CheckError::from)
+                .and_then(|buffer| check_contiguous(kcore, &buffer));
+        }
+        match check_contiguous(kcore, buffer) {
             Ok(Contiguity::Contiguous { .. }) => Status::Passed,
-            Ok(Contiguity::Scattered { start, page }) => Status::Failed(format!(
-                "the buffer starts at physical address {start:#x}, but its page {page} is \
-                 elsewhere"
+            Ok(Contiguity::Scattered {
+                found,
+                at,
+                elsewhere,
+            }) => Status::Failed(format!(
+                "page {found} of the buffer is at physical address {at:#x}, but page {elsewhere} \
+                 is not where it would be in a row with it"
             )),
             Ok(Contiguity::NotFound) => {
                 Status::Skipped("the buffer is not in the RAM that /proc/kcore shows".into())
@@ -128,6 +145,10 @@ impl Verifier {
             Err(error) => Status::Failed(error.to_string()),
         }
     }
+}
+
+fn check_contiguous(kcore: &mut Kcore, buffer: &Buffer) -> Result<Contiguity, CheckError> {
+    kcore.check(&mut buffer.map()?)
 }
 
 fn open_and_alloc(info: &HeapInfo, size: u64) -> Result<(Heap, Buffer), dma_heap::Error> {
