@@ -88,8 +88,8 @@ impl Exporter for Buffer {
         self.blocks.len()
     }
 
-    fn attach(&self, _device: &Device) -> Result<Arc<Attachment>> {
-        let attachment = Arc::pin_init(Attachment::new(self.blocks.clone()), GFP_KERNEL)?;
+    fn attach(&self, device: &Device) -> Result<Arc<Attachment>> {
+        let attachment = Arc::pin_init(Attachment::new(device, self.blocks.clone()), GFP_KERNEL)?;
 
         self.state
             .lock()
@@ -111,7 +111,16 @@ impl Exporter for Buffer {
         device: &Device,
         direction: DataDirection,
     ) -> Result<Arc<SgTable>> {
-        attachment.map(device, direction)
+        match attachment.map(device, direction) {
+            // Address space of an IOMMU may be what is missing: kept mappings hold some.
+            Err(e) if e != EBUSY && e != EINVAL => {
+                for attachment in &self.state.lock().attachments {
+                    attachment.drop_idle_mapping();
+                }
+                attachment.map(device, direction)
+            }
+            result => result,
+        }
     }
 
     fn unmap(&self, attachment: &Attachment, table: Arc<SgTable>) {

@@ -3,9 +3,12 @@
  * One C function for each kernel macro or inline function that the module
  * calls; see include/helpers.h.
  */
+#include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
+#include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
@@ -17,6 +20,11 @@
 struct page *rust_dma_heap_nth_page(struct page *page, unsigned long n)
 {
 	return pfn_to_page(page_to_pfn(page) + n);
+}
+
+struct page *rust_dma_heap_pfn_to_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
 }
 
 unsigned long rust_dma_heap_page_to_pfn(const struct page *page)
@@ -47,6 +55,40 @@ unsigned long rust_dma_heap_totalram_pages(void)
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len)
 {
 	sg_set_page(sg, page, len, 0);
+}
+
+void rust_dma_heap_sg_copy_dma(struct scatterlist *to, struct scatterlist *from)
+{
+	sg_set_page(to, sg_page(from), from->length, from->offset);
+	sg_dma_address(to) = sg_dma_address(from);
+	sg_dma_len(to) = sg_dma_len(from);
+#ifdef CONFIG_NEED_SG_DMA_FLAGS
+	to->dma_flags = from->dma_flags;
+#endif
+}
+
+unsigned int rust_dma_heap_max_segment_size(const struct device *dev)
+{
+	return dev->dma_parms ? dev->dma_parms->max_segment_size : 0;
+}
+
+unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev)
+{
+	unsigned long mask = dev->dma_parms ? dev->dma_parms->segment_boundary_mask : 0;
+
+	return mask ? mask : ULONG_MAX;
+}
+
+bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages)
+{
+	dma_addr_t start = phys_to_dma(dev, PFN_PHYS(pfn));
+	dma_addr_t end = start + PFN_PHYS(nr_pages) - 1;
+
+	if (use_dma_iommu(dev) || get_dma_ops(dev))
+		return true;
+	/* dma_capable() is not for modules: it needs an unexported function on x86. */
+	return start != DMA_MAPPING_ERROR && start <= end &&
+	       end <= min_not_zero(*dev->dma_mask, dev->bus_dma_limit);
 }
 
 bool rust_dma_heap_device_has_dma_mask(const struct device *dev)

@@ -55,6 +55,7 @@ static const u64 RUST_DMA_HEAP_VALID_HEAP_FLAGS = DMA_HEAP_VALID_HEAP_FLAGS;
 
 /* Pages: include/linux/mm.h, include/linux/highmem.h */
 struct page *rust_dma_heap_nth_page(struct page *page, unsigned long n);
+struct page *rust_dma_heap_pfn_to_page(unsigned long pfn);
 unsigned long rust_dma_heap_page_to_pfn(const struct page *page);
 void *rust_dma_heap_lowmem_page_address(const struct page *page);
 void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages);
@@ -62,7 +63,11 @@ unsigned long rust_dma_heap_totalram_pages(void);
 
 /* Scatterlists and DMA: include/linux/scatterlist.h, include/linux/dma-mapping.h */
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len);
+void rust_dma_heap_sg_copy_dma(struct scatterlist *to, struct scatterlist *from);
+unsigned int rust_dma_heap_max_segment_size(const struct device *dev);
+unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev);
 bool rust_dma_heap_device_has_dma_mask(const struct device *dev);
+bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages);
 void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *sgt,
 					    enum dma_data_direction dir);
 void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *sgt,

@@ -11,7 +11,11 @@
 use super::{
     bindings,
     block::BlockList,
-    device::raw_device, //
+    device::raw_device,
+    segments::{
+        self,
+        SegmentLimits, //
+    }, //
 };
 use core::pin::Pin;
 use kernel::{
@@ -19,10 +23,7 @@ use kernel::{
     device::Device,
     dma::DataDirection,
     error::to_result,
-    page::{
-        PAGE_MASK,
-        PAGE_SHIFT, //
-    },
+    page::PAGE_SHIFT,
     prelude::*,
     sync::{
         aref::ARef,
@@ -31,10 +32,6 @@ use kernel::{
     },
     types::Opaque, //
 };
-
-/// The most bytes that one entry can hold: its length is 32 bits wide, and entries end at a page
-/// boundary.
-const MAX_ENTRY_LEN: usize = u32::MAX as usize & PAGE_MASK;
 
 /// A DMA mapping that a table currently has.
 struct Mapping {
@@ -46,13 +43,16 @@ struct Mapping {
 ///
 /// # Invariants
 ///
-/// - `table` is an initialized `struct sg_table` whose entries cover `blocks` in order.
-/// - If and only if `mapping` is [`Some`], it is DMA-mapped for that device in that direction.
+/// - `table` is an initialized `struct sg_table` whose entries cover the memory in order.
+/// - If and only if `mapping` is [`Some`], it is DMA-mapped for that device in that direction. A
+///   duplicate has no mapping of its own.
 pub(crate) struct SgTable {
     table: Opaque<bindings::sg_table>,
     mapping: Option<Mapping>,
     /// Keeps the pages in place for as long as a device may reach them.
     blocks: Arc<BlockList>,
+    /// The table that this one is a duplicate of: keeps the mapping that both show.
+    _original: Option<Arc<SgTable>>,
 }
 
 // SAFETY: Neither the table nor the mapping is bound to a task.
@@ -63,18 +63,56 @@ unsafe impl Send for SgTable {}
 unsafe impl Sync for SgTable {}
 
 impl SgTable {
-    /// Makes a table with one entry a block, or more where a block is longer than an entry can say.
+    /// Makes a table of `blocks` with as few entries as `limits` allow.
     ///
     /// Wraps `sg_alloc_table()` and `sg_set_page()`. May sleep; fails with `ENOMEM` rather than
     /// have the OOM killer called.
-    pub(crate) fn new(blocks: Arc<BlockList>) -> Result<Pin<UniqueArc<Self>>> {
-        let mut entries = 0usize;
+    pub(crate) fn new(
+        blocks: Arc<BlockList>,
+        limits: SegmentLimits,
+    ) -> Result<Pin<UniqueArc<Self>>> {
+        let nents = segments::of_blocks(&blocks, limits).count();
+        let this = Self::with_entries(nents, blocks.clone(), None)?;
+        let segments = segments::of_blocks(&blocks, limits);
 
-        for block in blocks.blocks() {
-            entries += (block.nr_pages() << PAGE_SHIFT).div_ceil(MAX_ENTRY_LEN);
+        for (sg, segment) in this.entries().zip(segments) {
+            let len = segment.nr_pages << PAGE_SHIFT;
+
+            // SAFETY: `sg` is an entry of the table. The pages are the blocks', and the length of a
+            // segment fits 32 bits.
+            unsafe {
+                let page = bindings::rust_dma_heap_pfn_to_page(segment.pfn);
+
+                bindings::rust_dma_heap_sg_set_page(sg, page, len as u32);
+            }
         }
+        Ok(UniqueArc::new(this, GFP_KERNEL)?.into())
+    }
 
-        let nents = u32::try_from(entries).map_err(|_| ENOMEM)?;
+    /// Makes one more table with the DMA addresses of `mapped`, for an importer that maps twice.
+    ///
+    /// The mapping stays that of `mapped`, which lives at least as long.
+    pub(crate) fn duplicate(mapped: Arc<Self>) -> Result<Arc<Self>> {
+        let nents = mapped.entries().count();
+        let this = Self::with_entries(nents, mapped.blocks.clone(), Some(mapped.clone()))?;
+
+        for (to, from) in this.entries().zip(mapped.entries()) {
+            // SAFETY: Both are entries of initialized tables; nobody else has `to` yet.
+            unsafe { bindings::rust_dma_heap_sg_copy_dma(to, from) };
+        }
+        // SAFETY: Both tables are initialized; nobody else has this one yet.
+        unsafe { (*this.table.get()).nents = (*mapped.table.get()).nents };
+
+        Ok(Arc::new(this, GFP_KERNEL)?)
+    }
+
+    /// Allocates a table of `nents` entries that are still empty.
+    fn with_entries(
+        nents: usize,
+        blocks: Arc<BlockList>,
+        original: Option<Arc<SgTable>>,
+    ) -> Result<Self> {
+        let nents = u32::try_from(nents).map_err(|_| ENOMEM)?;
         let table = Opaque::zeroed();
 
         // SAFETY: `table` is valid for writing. It may be moved later, as nothing points into it.
@@ -86,40 +124,30 @@ impl SgTable {
             )
         })?;
 
-        // From here on, drop frees the table.
-        // INVARIANT: The entries are filled in below, before anyone else gets the value.
-        let this = Self {
+        // INVARIANT: The callers fill the entries in before anyone else gets the value.
+        Ok(Self {
             table,
             mapping: None,
             blocks,
-        };
-
-        this.set_pages();
-        Ok(UniqueArc::new(this, GFP_KERNEL)?.into())
+            _original: original,
+        })
     }
 
-    /// Points the entries at the blocks' pages.
-    fn set_pages(&self) {
+    /// Returns the entries, as many as were allocated.
+    fn entries(&self) -> impl Iterator<Item = *mut bindings::scatterlist> + use<'_> {
         // SAFETY: By the type invariants, the table is initialized.
-        let mut sg = unsafe { (*self.table.get()).sgl };
+        let (first, nents) = unsafe { ((*self.table.get()).sgl, (*self.table.get()).orig_nents) };
 
-        for block in self.blocks.blocks() {
-            let len = block.nr_pages() << PAGE_SHIFT;
-            let mut done = 0;
+        core::iter::successors(Some(first), |sg| {
+            // SAFETY: `sg` is an entry of the table.
+            Some(unsafe { bindings::sg_next(*sg) })
+        })
+        .take(nents as usize)
+    }
 
-            while done < len {
-                let chunk = MAX_ENTRY_LEN.min(len - done);
-                let page = block.page((done >> PAGE_SHIFT) as u32);
-
-                // SAFETY:
-                // - `sg` is an entry of the table: `new()` allocated one for each chunk.
-                // - The pages of the chunk are the block's. The chunk fits 32 bits.
-                unsafe { bindings::rust_dma_heap_sg_set_page(sg, page.as_ptr(), chunk as u32) };
-                // SAFETY: `sg` is an entry of the table.
-                sg = unsafe { bindings::sg_next(sg) };
-                done += chunk;
-            }
-        }
+    /// Returns the direction of the DMA mapping, if there is one.
+    pub(crate) fn direction(&self) -> Option<DataDirection> {
+        self.mapping.as_ref().map(|mapping| mapping.direction)
     }
 
     /// Maps the table for DMA by `device`.

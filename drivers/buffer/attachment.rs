@@ -1,9 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A device's use of a buffer.
+//!
+//! # The DMA mapping is kept
+//!
+//! An attachment has one DMA mapping at most. It is made for the first map and, on a device that
+//! never bounces, kept until detach: importers map and unmap for every frame, and behind an IOMMU
+//! each time would cost page tables and a flush. A map then costs a sync for the device, an unmap a
+//! sync for the CPU, and on a coherent device neither costs anything.
+//!
+//! The documentation of `map_dma_buf` says that exporters should not return one table twice, so
+//! that each importer owns what it got. It does here: a table belongs to one outstanding map at a
+//! time. A second outstanding map gets a table of its own with the same DMA addresses.
+//!
+//! On a device that may bounce nothing is kept. A bounce slot is scarce, and one that is kept holds
+//! bytes that were copied at map time: a later sync would write them over newer ones.
 
 use crate::abstractions::{
     block::BlockList,
+    dma_limits::Reach,
+    segments::SegmentLimits,
     sg_table::SgTable, //
 };
 use core::pin::Pin;
@@ -21,81 +37,174 @@ use kernel::{
 
 /// The scatterlists of one attachment.
 struct Tables {
-    /// Not mapped, for the next map: nearly every device has one mapping at a time.
-    idle: Option<Pin<UniqueArc<SgTable>>>,
-    /// Mapped, and in the hands of the importer.
-    mapped: KVec<Arc<SgTable>>,
+    /// The one that is mapped, or was, or will be. It is away only while the lock is held.
+    primary: Option<Arc<SgTable>>,
+    /// Whether an importer holds it.
+    primary_is_lent: bool,
+    /// How many duplicates importers hold.
+    duplicates: usize,
+}
+
+impl Tables {
+    fn is_outstanding(&self) -> bool {
+        self.primary_is_lent || self.duplicates > 0
+    }
+
+    /// Takes the table that nobody else holds.
+    fn take_idle(&mut self) -> Result<Pin<UniqueArc<SgTable>>> {
+        self.primary
+            .take()
+            .and_then(Arc::into_unique_or_drop)
+            .ok_or(EBUSY)
+    }
+
+    /// Ends the mapping if no importer uses it.
+    fn drop_idle_mapping(&mut self) {
+        if self.is_outstanding() {
+            return;
+        }
+        if let Ok(mut table) = self.take_idle() {
+            table.as_mut().unmap();
+            self.primary = Some(table.into());
+        }
+    }
 }
 
 /// A device that is attached to a buffer.
 #[pin_data]
 pub(crate) struct Attachment {
-    blocks: Arc<BlockList>,
+    keeps_mapping: bool,
     #[pin]
     tables: Mutex<Tables>,
 }
 
 impl Attachment {
-    /// Makes the first scatterlist ready, so that mapping need not. May sleep.
-    pub(super) fn new(blocks: Arc<BlockList>) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            tables <- new_mutex!(Tables {
-                idle: Some(SgTable::new(blocks.clone())?),
-                mapped: KVec::new(),
-            }),
-            blocks,
+    /// Makes the scatterlist ready, cut for `device`. May sleep.
+    ///
+    /// Returns `EBUSY`, with a line in the log, if the device cannot reach the memory.
+    pub(super) fn new(
+        device: &Device,
+        blocks: Arc<BlockList>,
+    ) -> impl PinInit<Self, Error> + use<'_> {
+        pin_init::pin_init_scope(move || {
+            let reach = Reach::of(device, &blocks);
+
+            if reach == Reach::OutOfReach {
+                dev_warn!(
+                    device,
+                    "cannot reach a dma-buf: its DMA mask is too small, and there is neither an IOMMU nor a bounce buffer; boot with swiotlb=force, or allocate from a heap below the mask\n"
+                );
+                return Err(EBUSY);
+            }
+
+            let table = SgTable::new(blocks, SegmentLimits::of(device))?;
+
+            Ok(try_pin_init!(Self {
+                keeps_mapping: reach == Reach::Direct,
+                tables <- new_mutex!(Tables {
+                    primary: Some(table.into()),
+                    primary_is_lent: false,
+                    duplicates: 0,
+                }),
+            }))
         })
     }
 
-    /// Maps the buffer for `device`: with the scatterlist at hand, or with one more if the importer
-    /// holds that already. May sleep.
+    /// Maps the buffer for `device`. May sleep.
+    ///
+    /// Returns `EBUSY` while it is mapped in another direction, and `EINVAL` if the device has no
+    /// DMA mask.
     pub(super) fn map(&self, device: &Device, direction: DataDirection) -> Result<Arc<SgTable>> {
         let mut tables = self.tables.lock();
-        let mut table = match tables.idle.take() {
-            Some(table) => table,
-            None => SgTable::new(self.blocks.clone())?,
-        };
 
-        let mapped = tables
-            .mapped
-            .reserve(1, GFP_KERNEL)
-            .map_err(Error::from)
-            .and_then(|()| table.as_mut().map(device, direction));
-
-        if let Err(e) = mapped {
-            tables.idle = Some(table);
-            return Err(e);
+        if tables.is_outstanding() {
+            return Self::map_again(&mut tables, direction);
         }
 
+        let mut table = tables.take_idle()?;
+        let mapped = if table.direction() == Some(direction) {
+            table.sync_for_device();
+            Ok(())
+        } else {
+            table.as_mut().unmap();
+            table.as_mut().map(device, direction)
+        };
         let table = Arc::from(table);
 
-        tables.mapped.push(table.clone(), GFP_KERNEL)?;
+        tables.primary = Some(table.clone());
+        mapped?;
+        tables.primary_is_lent = true;
         Ok(table)
     }
 
-    /// Takes a scatterlist back from the importer and ends its mapping.
+    /// Lends the existing mapping once more.
+    ///
+    /// Nothing is synced: what the CPU wrote in a bracket has reached the device by the end of the
+    /// bracket, and what the device wrote since must stay.
+    fn map_again(tables: &mut Tables, direction: DataDirection) -> Result<Arc<SgTable>> {
+        let primary = tables.primary.clone().ok_or(EBUSY)?;
+
+        if primary.direction() != Some(direction) {
+            return Err(EBUSY);
+        }
+        if !tables.primary_is_lent {
+            tables.primary_is_lent = true;
+            return Ok(primary);
+        }
+
+        let duplicate = SgTable::duplicate(primary)?;
+
+        tables.duplicates += 1;
+        Ok(duplicate)
+    }
+
+    /// Takes a table back from the importer. The last one ends the mapping, or syncs a kept one.
     pub(super) fn unmap(&self, table: Arc<SgTable>) {
         let mut tables = self.tables.lock();
+        let is_primary = tables
+            .primary
+            .as_ref()
+            .is_some_and(|primary| Arc::ptr_eq(primary, &table));
 
-        tables.mapped.retain(|other| !Arc::ptr_eq(other, &table));
+        drop(table);
+        if is_primary {
+            tables.primary_is_lent = false;
+        } else {
+            tables.duplicates -= 1;
+        }
+        if tables.is_outstanding() {
+            return;
+        }
 
-        if let Some(mut table) = Arc::into_unique_or_drop(table) {
-            table.as_mut().unmap();
-            tables.idle = Some(table);
+        if self.keeps_mapping {
+            if let Some(primary) = &tables.primary {
+                primary.sync_for_cpu();
+            }
+        } else {
+            tables.drop_idle_mapping();
         }
     }
 
-    /// Makes what the device wrote visible to the CPU, for each mapping.
+    /// Ends a kept mapping that nobody uses, to make room for others.
+    pub(super) fn drop_idle_mapping(&self) {
+        self.tables.lock().drop_idle_mapping();
+    }
+
+    /// Makes what the device wrote visible to the CPU, if it has the buffer mapped.
     pub(super) fn sync_for_cpu(&self) {
-        for table in &self.tables.lock().mapped {
-            table.sync_for_cpu();
+        let tables = self.tables.lock();
+
+        if let Some(primary) = tables.primary.as_ref().filter(|_| tables.is_outstanding()) {
+            primary.sync_for_cpu();
         }
     }
 
-    /// Makes what the CPU wrote visible to the device, for each mapping.
+    /// Makes what the CPU wrote visible to the device, if it has the buffer mapped.
     pub(super) fn sync_for_device(&self) {
-        for table in &self.tables.lock().mapped {
-            table.sync_for_device();
+        let tables = self.tables.lock();
+
+        if let Some(primary) = tables.primary.as_ref().filter(|_| tables.is_outstanding()) {
+            primary.sync_for_device();
         }
     }
 }
