@@ -108,6 +108,29 @@ void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_tab
 	dma_sync_sgtable_for_device(dev, sgt, dir);
 }
 
+int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, size_t len,
+			   bool to_memory)
+{
+	while (len) {
+		phys_addr_t phys = dma_to_phys(dev, address);
+		size_t now = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
+		void *memory;
+
+		if (!pfn_valid(PHYS_PFN(phys)))
+			return -EFAULT;
+		memory = kmap_local_page(pfn_to_page(PHYS_PFN(phys)));
+		if (to_memory)
+			memcpy(memory + offset_in_page(phys), bytes, now);
+		else
+			memcpy(bytes, memory + offset_in_page(phys), now);
+		kunmap_local(memory);
+		address += now;
+		bytes += now;
+		len -= now;
+	}
+	return 0;
+}
+
 void *rust_dma_heap_vmap(struct page **pages, unsigned int nr_pages)
 {
 	return vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);

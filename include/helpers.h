@@ -73,6 +73,9 @@ void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table 
 void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *sgt,
 					       enum dma_data_direction dir);
 
+int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, size_t len,
+			   bool to_memory);
+
 /* Kernel mappings: include/linux/vmalloc.h, asm/cacheflush.h */
 void *rust_dma_heap_vmap(struct page **pages, unsigned int nr_pages);
 void rust_dma_heap_invalidate_kernel_vmap_range(void *addr, unsigned long len);

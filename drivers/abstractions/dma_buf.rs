@@ -176,6 +176,21 @@ impl DmaBuf {
         }
     }
 
+    /// Takes a reference to a dma-buf over from C.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be valid, and one reference to it the caller's to give.
+    pub(super) unsafe fn from_raw(raw: NonNull<bindings::dma_buf>) -> Self {
+        // INVARIANT: By the safety requirements of this function.
+        Self(raw)
+    }
+
+    /// Returns the C side's pointer.
+    pub(super) fn as_raw(&self) -> *mut bindings::dma_buf {
+        self.0.as_ptr()
+    }
+
     /// Puts the dma-buf into the calling task's file table. Wraps `dma_buf_fd_install()`.
     pub(crate) fn install(self, reservation: FileDescriptorReservation) {
         let fd = ManuallyDrop::new(reservation).reserved_fd();

@@ -15,6 +15,8 @@ pub(crate) mod class;
 pub(crate) mod cma;
 mod device;
 pub(crate) mod dma_buf;
+#[allow(dead_code, reason = "for the test importer, which shares these files")]
+pub(crate) mod dma_buf_import;
 pub(crate) mod dma_limits;
 pub(crate) mod gfp;
 pub(crate) mod kernel_mapping;
@@ -22,6 +24,8 @@ pub(crate) mod meminfo;
 pub(crate) mod path;
 pub(crate) mod segments;
 pub(crate) mod sg_table;
+#[allow(dead_code, reason = "for the test importer, which shares these files")]
+pub(crate) mod software_device;
 pub(crate) mod sysfs;
 pub(crate) mod task;
 pub(crate) mod uapi;

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls of the test importer.
+//!
+//! Each takes and returns six 64-bit words, `_IOWR('I', number, __u64[6])`, so that 32-bit callers
+//! need no translation:
+//!
+//! | number | takes | returns |
+//! |---|---|---|
+//! | 0 `DEVICE` | DMA mask, longest segment, segment boundary mask; 0 for unset | |
+//! | 1 `ATTACH` | file descriptor of a dma-buf | attachment |
+//! | 2 `MAP` | attachment, direction | mapping, number of ranges |
+//! | 3 `RANGE` | mapping, index | DMA address, length |
+//! | 4 `DMA_READ`, 5 `DMA_WRITE` | mapping, offset, length, memory of the caller | |
+//! | 6 `VMAP` | file descriptor of a dma-buf | vmap |
+//! | 7 `VMAP_READ`, 8 `VMAP_WRITE` | vmap, offset, length, memory of the caller | |
+//! | 9 `RELEASE` | attachment, mapping or vmap: detaches, unmaps, vunmaps | |
+//! | 10 `BEGIN_CPU_ACCESS`, 11 `END_CPU_ACCESS` | file descriptor of a dma-buf, direction | |
+//!
+//! Directions are those of `enum dma_data_direction`: 0 both, 1 to the device, 2 from the device.
+
+use super::{
+    abstractions::{
+        dma_buf::DmaBuf,
+        software_device::DmaSettings, //
+    },
+    session::Session, //
+};
+use kernel::{
+    dma::DataDirection,
+    ioctl::{
+        _IOC_NR,
+        _IOWR, //
+    },
+    prelude::*,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// What each command takes and returns.
+type Words = [u64; 6];
+
+/// The most bytes that one command copies: larger requests are done in steps of this.
+const STEP: usize = 64 * 1024;
+
+fn direction(word: u64) -> Result<DataDirection> {
+    match word {
+        0 => Ok(DataDirection::Bidirectional),
+        1 => Ok(DataDirection::ToDevice),
+        2 => Ok(DataDirection::FromDevice),
+        _ => Err(EINVAL),
+    }
+}
+
+fn dma_buf(word: u64) -> Result<kernel::sync::Arc<DmaBuf>> {
+    DmaBuf::from_fd(i32::try_from(word).map_err(|_| EBADF)?)
+}
+
+/// Copies `len` bytes from `offset` on to the caller, in steps that `read` fills.
+fn copy_out(
+    [_, offset, len, address, ..]: Words,
+    mut read: impl FnMut(usize, &mut [u8]) -> Result,
+) -> Result {
+    let (mut offset, len) = (usize::try_from(offset)?, usize::try_from(len)?);
+    let mut user = UserSlice::new(UserPtr::from_addr(address.try_into()?), len).writer();
+    let mut step = KVec::<u8>::zeroed(STEP.min(len), GFP_KERNEL)?;
+
+    while !user.is_empty() {
+        let now = step.len().min(user.len());
+        let bytes = step.get_mut(..now).ok_or(EINVAL)?;
+
+        read(offset, bytes)?;
+        user.write_slice(bytes)?;
+        offset = offset.checked_add(now).ok_or(EINVAL)?;
+    }
+    Ok(())
+}
+
+/// Copies `len` bytes from the caller, in steps that `write` puts at `offset` and on.
+fn copy_in(
+    [_, offset, len, address, ..]: Words,
+    mut write: impl FnMut(usize, &[u8]) -> Result,
+) -> Result {
+    let (mut offset, len) = (usize::try_from(offset)?, usize::try_from(len)?);
+    let mut user = UserSlice::new(UserPtr::from_addr(address.try_into()?), len).reader();
+    let mut step = KVec::<u8>::zeroed(STEP.min(len), GFP_KERNEL)?;
+
+    while !user.is_empty() {
+        let now = step.len().min(user.len());
+        let bytes = step.get_mut(..now).ok_or(EINVAL)?;
+
+        user.read_slice(bytes)?;
+        write(offset, bytes)?;
+        offset = offset.checked_add(now).ok_or(EINVAL)?;
+    }
+    Ok(())
+}
+
+/// Runs one command of an open file. Returns `ENOTTY` for an unknown one.
+pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<isize> {
+    let number = _IOC_NR(command);
+
+    if command != _IOWR::<Words>('I' as u32, number) {
+        return Err(ENOTTY);
+    }
+
+    let (mut reader, mut writer) = UserSlice::new(argument, size_of::<Words>()).reader_writer();
+    let mut words: Words = reader.read()?;
+    let [first, second, third, ..] = words;
+
+    match number {
+        0 => session.set_device(DmaSettings {
+            mask: first,
+            max_segment_size: second.try_into()?,
+            segment_boundary_mask: third.try_into()?,
+        })?,
+        1 => words[0] = session.attach(dma_buf(first)?)?,
+        2 => {
+            let (id, ranges) = session.map(first, direction(second)?)?;
+
+            words[0] = id;
+            words[1] = ranges as u64;
+        }
+        3 => {
+            let (address, len) = session
+                .mapping(first)?
+                .ranges()
+                .nth(second.try_into()?)
+                .ok_or(EINVAL)?;
+
+            words[0] = address.into();
+            words[1] = len as u64;
+        }
+        4 => {
+            let (device, mapping) = (session.device()?, session.mapping(first)?);
+
+            copy_out(words, |offset, bytes| device.read(&mapping, offset, bytes))?;
+        }
+        5 => {
+            let (device, mapping) = (session.device()?, session.mapping(first)?);
+
+            copy_in(words, |offset, bytes| device.write(&mapping, offset, bytes))?;
+        }
+        6 => words[0] = session.vmap(dma_buf(first)?)?,
+        7 => {
+            let vmap = session.vmapped(first)?;
+
+            copy_out(words, |offset, bytes| vmap.read(offset, bytes))?;
+        }
+        8 => {
+            let vmap = session.vmapped(first)?;
+
+            copy_in(words, |offset, bytes| vmap.write(offset, bytes))?;
+        }
+        9 => session.release(first)?,
+        10 => dma_buf(first)?.begin_cpu_access(direction(second)?)?,
+        11 => dma_buf(first)?.end_cpu_access(direction(second)?)?,
+        _ => return Err(ENOTTY),
+    }
+
+    writer.write(&words)?;
+    Ok(0)
+}
