@@ -13,6 +13,7 @@
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
 
 #include "helpers.h"
@@ -79,16 +80,32 @@ unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev)
 	return mask ? mask : ULONG_MAX;
 }
 
-bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages)
+/* dma_capable() is not for modules: it needs an unexported function on x86. */
+static bool reaches(struct device *dev, phys_addr_t phys, phys_addr_t len)
 {
-	dma_addr_t start = phys_to_dma(dev, PFN_PHYS(pfn));
-	dma_addr_t end = start + PFN_PHYS(nr_pages) - 1;
+	dma_addr_t start = phys_to_dma(dev, phys);
+	dma_addr_t end = start + len - 1;
 
 	if (use_dma_iommu(dev) || get_dma_ops(dev))
 		return true;
-	/* dma_capable() is not for modules: it needs an unexported function on x86. */
 	return start != DMA_MAPPING_ERROR && start <= end &&
 	       end <= min_not_zero(*dev->dma_mask, dev->bus_dma_limit);
+}
+
+bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages)
+{
+	return reaches(dev, PFN_PHYS(pfn), PFN_PHYS(nr_pages));
+}
+
+bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev)
+{
+#ifdef CONFIG_SWIOTLB
+	const struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+
+	if (mem && mem->defpool.end > mem->defpool.start)
+		return reaches(dev, mem->defpool.start, mem->defpool.end - mem->defpool.start);
+#endif
+	return true;
 }
 
 bool rust_dma_heap_device_has_dma_mask(const struct device *dev)

@@ -68,6 +68,7 @@ unsigned int rust_dma_heap_max_segment_size(const struct device *dev);
 unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev);
 bool rust_dma_heap_device_has_dma_mask(const struct device *dev);
 bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages);
+bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev);
 void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *sgt,
 					    enum dma_data_direction dir);
 void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *sgt,

@@ -21,7 +21,7 @@ pub(crate) enum Reach {
     Direct,
     /// Perhaps through a bounce buffer, which is scarce and holds a copy.
     MayBounce,
-    /// The memory is beyond its DMA mask, with neither IOMMU nor bounce buffer.
+    /// The memory is beyond its DMA mask, and so is the bounce buffer, if there is one.
     OutOfReach,
 }
 
@@ -36,7 +36,12 @@ impl Reach {
         }
         // SAFETY: The device is valid.
         if unsafe { bindings::dma_max_mapping_size(dev) } != usize::MAX {
-            return Self::MayBounce;
+            // SAFETY: The device is valid and has a DMA mask.
+            return if unsafe { bindings::rust_dma_heap_device_reaches_bounce_buffer(dev) } {
+                Self::MayBounce
+            } else {
+                Self::OutOfReach
+            };
         }
 
         let reached = blocks.blocks().iter().all(|block| {

@@ -92,7 +92,7 @@ impl Attachment {
             if reach == Reach::OutOfReach {
                 dev_warn!(
                     device,
-                    "cannot reach a dma-buf: its DMA mask is too small, and there is neither an IOMMU nor a bounce buffer; boot with swiotlb=force, or allocate from a heap below the mask\n"
+                    "cannot reach a dma-buf: its memory and any bounce buffer are beyond the DMA mask; use an IOMMU, boot with swiotlb=force, or allocate below the mask\n"
                 );
                 return Err(EBUSY);
             }
