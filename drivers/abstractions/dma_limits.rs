@@ -22,7 +22,7 @@ pub(crate) enum Reach {
     /// Perhaps through a bounce buffer, which is scarce and holds a copy.
     MayBounce,
     /// The memory is beyond its DMA mask, and so is the bounce buffer, if there is one.
-    OutOfReach,
+    Beyond,
 }
 
 impl Reach {
@@ -40,7 +40,7 @@ impl Reach {
             return if unsafe { bindings::rust_dma_heap_device_reaches_bounce_buffer(dev) } {
                 Self::MayBounce
             } else {
-                Self::OutOfReach
+                Self::Beyond
             };
         }
 
@@ -52,7 +52,7 @@ impl Reach {
         if reached {
             Self::Direct
         } else {
-            Self::OutOfReach
+            Self::Beyond
         }
     }
 }

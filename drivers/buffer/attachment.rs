@@ -89,7 +89,7 @@ impl Attachment {
         pin_init::pin_init_scope(move || {
             let reach = Reach::of(device, &blocks);
 
-            if reach == Reach::OutOfReach {
+            if reach == Reach::Beyond {
                 dev_warn!(
                     device,
                     "cannot reach a dma-buf: its memory and any bounce buffer are beyond the DMA mask; use an IOMMU, boot with swiotlb=force, or allocate below the mask\n"

@@ -130,7 +130,7 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
                 .nth(second.try_into()?)
                 .ok_or(EINVAL)?;
 
-            words[0] = address.into();
+            words[0] = address as u64;
             words[1] = len as u64;
         }
         4 => {
