@@ -130,7 +130,13 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
                 .nth(second.try_into()?)
                 .ok_or(EINVAL)?;
 
-            words[0] = address as u64;
+            #[allow(
+                clippy::useless_conversion,
+                reason = "DMA addresses are 32 bits wide on some machines"
+            )]
+            let address = address.into();
+
+            words[0] = address;
             words[1] = len as u64;
         }
         4 => {
