@@ -22,11 +22,13 @@ all_series() {
 	releases "$1" '[0-9]+\.[0-9]+' | sed -E 's/^([0-9]+\.[0-9]+).*/\1/' | sort -rVu
 }
 
-# kernel_resolve: sets K_RELEASE (7.3.4+deb13-amd64), K_BASE (7.3.4), K_SERIES
-# and K_PACKAGE (the Debian version) for $ARCH: the newest kernel of the newest
-# supported series that has its exact source, or what KVER asks for.
+# kernel_resolve: sets K_RELEASE (7.3.4+deb13-amd64), K_BASE (7.3.4), K_SERIES,
+# K_PACKAGE (the Debian version) and K_TOOLS (the compilers' key) for $ARCH: the
+# newest kernel of the newest supported series that has its exact source, or what
+# KVER asks for.
 kernel_resolve() {
 	local wanted release version
+	K_TOOLS=$(tools_key)
 	wanted=${KVER:-$(supported_series)}
 	for K_SERIES in $wanted; do
 		for release in $(releases "$ARCH" "${K_SERIES//./\\.}"); do
@@ -74,12 +76,24 @@ lists_refresh() {
 	fi
 }
 
+# The compilers that a kernel build folder was made with, as a short key.
+tools_key() {
+	{
+		rustc -vV
+		bindgen --version
+		clang --version
+		pahole --version
+		"${CROSS}gcc-14" --version
+		"${CROSS}ld" --version
+	} | digest -
+}
+
 # The folder of the kernel that kernel_resolve chose: its packages' files, the
 # build folder "o", and "done" when it is complete. Its name tells what it was
-# made from; the tools are the root's.
+# made from.
 kernel_dir() {
 	local key
-	key=$({ cat "$LAB/kernel-build.sh" && say "$K_PACKAGE $LAB_ROOT_KEY"; } | digest -)
+	key=$(digest "$LAB/kernel-build.sh" - <<<"$K_PACKAGE $K_TOOLS")
 	say "$KERNELS/$K_RELEASE-$key"
 }
 

@@ -8,7 +8,7 @@ UMLS=/lab/uml
 
 uml_dir() {
 	local key
-	key=$(digest "$LAB/uml.sh" "$LAB/uml.config" - <<<"$K_PACKAGE $LAB_ROOT_KEY")
+	key=$(digest "$LAB/uml.sh" "$LAB/uml.config" - <<<"$K_PACKAGE $K_TOOLS")
 	say "$UMLS/$K_BASE-$key"
 }
 
@@ -45,7 +45,7 @@ uml_kunit() {
 	mkdir "$dir/lab"
 	cp "$dir/job" "$dir/lab/"
 	(cd "$dir" && echo lab/job | cpio --quiet -o -H newc >>initramfs)
-	timeout -k 5 120 "$(uml_dir)/linux" mem=512M ncpus=2 initrd="$dir/initramfs" rdinit=/init \
+	timeout -k 5 120 "$(uml_dir)/linux" mem=512M initrd="$dir/initramfs" rdinit=/init \
 		con=null con0=null,fd:1 printk.devkmsg=on panic=-1 </dev/null >"$log" 2>&1 || status=$?
 	rm -r "$dir"
 	return "$status"

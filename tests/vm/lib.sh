@@ -6,14 +6,53 @@ MODULE=rust_dma_heap
 [ -d /run/lab ] || mkdir -p /run/lab
 
 # load_module [PARAMETER=VALUE...]: the first call of a boot marks the place in
-# the kernel log from where on the log check reads.
+# the kernel log from where on the log check reads, and notes what the system
+# looks like without the module.
 load_module() {
 	if [ ! -e /run/lab/marked ]; then
+		traces >/run/lab/before
 		echo "<5>lab: the log check begins here" >/dev/kmsg
 		: >/run/lab/marked
 	fi
 	insmod "/lab/$MODULE.ko" "$@"
 }
+
+# Every place where a module could leave something behind.
+traces() {
+	for file in /proc/devices /proc/misc; do
+		sed "s|^|$file: |" "$file"
+	done
+	for dir in /sys/class /sys/module /sys/devices/virtual /sys/kernel/debug /dev /dev/dma_heap; do
+		ls -1 "$dir" 2>/dev/null | sed "s|^|$dir/|"
+	done
+}
+
+# leaves_nothing TEXT: a test that nothing is there now that was not there
+# before the first load.
+leaves_nothing() {
+	# An empty folder that devtmpfs made for a node goes with the node.
+	traces >/run/lab/after
+	difference=$(diff /run/lab/before /run/lab/after | grep '^[-+][^-+]')
+	is "$1" "$difference" ""
+}
+
+# Is $1 in the kernel log, after the line that mark_log has written?
+mark_log() { echo "<5>lab: mark" >/dev/kmsg; }
+logged() { dmesg | awk -v text="$1" '/lab: mark/ { seen = 0 } index($0, text) { seen = 1 } END { exit !seen }'; }
+
+# Our heaps' names, on this machine.
+own_heaps() { ls -1 /sys/class/rust_dma_heap /sys/class/dma_heap 2>/dev/null | while read -r heap; do
+	node=$(heap_dir "$heap") && [ -e "$node/pool_cap" ] && echo "$heap"
+done; }
+
+# The sysfs folder of the heap $1, found from its node as a program would.
+heap_dir() {
+	[ -c "/dev/dma_heap/$1" ] || return 1
+	numbers=$(stat -c '%t %T' "/dev/dma_heap/$1")
+	echo "/sys/dev/char/$((0x${numbers% *})):$((0x${numbers#* }))"
+}
+
+as_nobody() { su nobody -s /bin/sh -c "$1"; }
 
 unload_module() { rmmod "$MODULE"; }
 

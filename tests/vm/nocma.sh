@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# A machine without a contiguous area: the module does what it can.
+
+. /lab/lib.sh
+plan 4
+
+mark_log
+load_module
+ok $? "the module loads"
+is "our only heap" "$(own_heaps | xargs)" system-pooled
+logged "no CMA heap: the kernel has no default contiguous area"
+ok $? "the log says why there is no CMA heap"
+unload_module
+leaves_nothing "unloading leaves nothing"
+finish

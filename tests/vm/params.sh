@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Module parameters: bad ones and collisions refuse the load and say why.
+
+. /lab/lib.sh
+plan 15
+
+mark_log
+for value in 2 -2 1000; do
+	! load_module pooled_names=$value 2>/dev/null
+	ok $? "pooled_names=$value refuses the load"
+	logged "pooled_names=$value is not one of"
+	ok $? "the log says why pooled_names=$value is refused"
+done
+! load_module pooled_names=nonsense 2>/dev/null
+ok $? "pooled_names=nonsense refuses the load"
+leaves_nothing "refused loads leave nothing"
+
+load_module pooled_names=1
+ok $? "pooled_names=1 loads"
+is "pooled_names=1 adds the suffix to every heap" "$(own_heaps | sort | xargs)" \
+	"default_cma_region-pooled system-pooled"
+unload_module
+
+# A node devtmpfs knows nothing of stands for any heap that has the name.
+mkdir -p /dev/dma_heap
+[ -e /dev/dma_heap/system ] || {
+	mknod /dev/dma_heap/system c 1 3
+	ours=y
+}
+mark_log
+! load_module pooled_names=0 2>/dev/null
+ok $? "pooled_names=0 is refused where the name is taken"
+logged "/dev/dma_heap/system exists already"
+ok $? "the log says which name is taken"
+[ -z "$ours" ] || rm /dev/dma_heap/system
+rmdir /dev/dma_heap 2>/dev/null
+leaves_nothing "a collision leaves nothing"
+
+if [ -n "$ours" ]; then
+	load_module pooled_names=0
+	ok $? "pooled_names=0 loads where the name is free"
+	is "pooled_names=0 gives plain names" "$(own_heaps | sort | xargs)" "default_cma_region system"
+	unload_module
+else
+	# The kernel has a heap `system`: the default has to evade it.
+	load_module
+	ok $? "without a parameter it loads beside the kernel's heap"
+	is "only the name that is taken gets the suffix" "$(own_heaps | sort | xargs)" \
+		"default_cma_region system-pooled"
+	unload_module
+fi
+finish

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# A heap's attributes: everyone reads them, root alone writes the knobs, and
+# they tell the truth.
+
+. /lab/lib.sh
+set -- $(own_heaps)
+plan $((15 * $#))
+
+for heap; do
+	dir=$(heap_dir "$heap")
+	for name in contiguous cacheable limit used pool_cap pool_held pool_trim_ms; do
+		value=$(as_nobody "cat $dir/$name")
+		case $value in
+		'' | *[!0-9]*) ok 1 "$heap: anyone reads a number from $name, not \"$value\"" ;;
+		*) ok 0 "$heap: anyone reads $name" ;;
+		esac
+	done
+	case $heap in
+	default_cma_region*) is "$heap: is contiguous" "$(cat "$dir/contiguous")" 1 ;;
+	*) is "$heap: is not contiguous" "$(cat "$dir/contiguous")" 0 ;;
+	esac
+	# Mode bits alone stop nobody but others than root; root must fail, too.
+	! { echo 1 >"$dir/used"; } 2>/dev/null
+	ok $? "$heap: not even root writes used"
+
+	limit=$(cat "$dir/limit")
+	! as_nobody "echo 4096 >$dir/limit" 2>/dev/null && [ "$(cat "$dir/limit")" = "$limit" ]
+	ok $? "$heap: others than root cannot write limit"
+	echo 1048576 >"$dir/limit"
+	is "$heap: root writes limit" "$(cat "$dir/limit")" 1048576
+	! dmaheap alloc "$heap" 2M --hold 1ms >/dev/null 2>&1
+	ok $? "$heap: a buffer above the limit is refused"
+	echo "$limit" >"$dir/limit"
+	dmaheap alloc "$heap" 2M --hold 1ms >/dev/null 2>&1
+	ok $? "$heap: with the old limit it is granted"
+
+	dmaheap alloc "$heap" 64K --hold 60s >/run/lab/alloc 2>&1 &
+	holder=$!
+	for _ in $(seq 50); do
+		[ -s /run/lab/alloc ] && break
+		usleep 100000
+	done
+	is "$heap: used counts a living buffer" "$(cat "$dir/used")" 65536
+	kill $holder
+	wait $holder
+	is "$heap: used falls when it dies" "$(cat "$dir/used")" 0
+done
+finish
