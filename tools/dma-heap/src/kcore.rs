@@ -259,8 +259,10 @@ impl Kcore {
 }
 
 fn unreadable(error: std::io::Error) -> Unavailable {
-    Unavailable::Read {
-        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    match Errno::from_io_error(&error) {
+        Some(errno) => Unavailable::Read { errno },
+        // It ends before what its headers name.
+        None => Unavailable::Format,
     }
 }
 

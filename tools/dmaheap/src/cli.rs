@@ -19,7 +19,7 @@ pub(crate) const EXIT_NO_HEAP: u8 = 3;
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  done; every check passed
+  0  done; no check failed (the output names those that were skipped, and why)
   1  something failed; the message says what to do
   2  wrong usage
   3  there is no heap";
