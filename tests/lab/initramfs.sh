@@ -14,7 +14,8 @@ initramfs_build() {
 	cp "$SRC"/tests/vm/*.sh "$@" "$dir/lab/"
 	cp "$SRC/tests/vm/init" "$dir/init"
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$dir/etc/passwd"
-	chmod 755 "$dir/init"
+	# Users without rights run there, too.
+	chmod 755 "$dir" "$dir/init"
 	archive "$dir" >"$out.tmp"
 	mv "$out.tmp" "$out"
 	rm -r "$dir"

@@ -26,7 +26,7 @@ lab_test() {
 		arch_select "$arch"
 		kernel_resolve
 		test_boot suite "$APPEND"
-		[ "$arch" = arm64 ] || test_boot nocma ""
+		[ "$arch" = arm64 ] || test_boot suite-nocma ""
 	done
 
 	say ""

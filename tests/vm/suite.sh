@@ -3,20 +3,26 @@
 # Everything that is tested in an ordinary boot, in one machine.
 
 . /lab/lib.sh
-test_in_vm() { run_test "$1" 120 sh "/lab/$@"; }
+
+# test_in_vm NAME [ARGUMENT...]: the script NAME.sh.
+test_in_vm() {
+	name=$1
+	shift
+	run_test "$name" 300 sh "/lab/$name.sh" "$@"
+}
 
 case $(uname -m) in
 x86_64) heaps="system-pooled default_cma_region" ;;
 *) heaps="system default_cma_region" ;;
 esac
 
-test_in_vm tool.sh
-test_in_vm params.sh
+test_in_vm tool
+test_in_vm params
 load_module
 # shellcheck disable=SC2086 # names, one a word
-test_in_vm names.sh $heaps
-test_in_vm verify.sh
-test_in_vm sysfs.sh
+test_in_vm names $heaps
+test_in_vm verify
+test_in_vm sysfs
 for heap in $heaps; do
 	run_test "kselftest-$heap" 300 dmaheap-kselftest "$heap"
 	if [ -e /lab/dmaheap-kselftest-i386 ]; then
@@ -26,5 +32,5 @@ done
 case $heaps in
 *system-pooled*) run_test kselftest-kernel-system 300 dmaheap-kselftest system ;;
 esac
-test_in_vm busy.sh
-run_test reload 300 sh /lab/reload.sh
+test_in_vm busy
+test_in_vm reload
