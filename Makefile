@@ -24,10 +24,10 @@ module:
 	+env -u MAKELEVEL $(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' $(KFLAGS) modules
 
 install:
-	@$(MACHINE)/install '$(KDIR)' '$(KVERSION)'
+	@$(MACHINE)/install
 
 load:
-	@$(MACHINE)/load '$(KVERSION)' $(PARAMETERS)
+	@$(MACHINE)/load $(PARAMETERS)
 
 unload:
 	@$(MACHINE)/unload

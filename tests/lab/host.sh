@@ -51,6 +51,7 @@ host_mirrors() {
 	local codename
 	codename=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-}")
 	# Other vendors use Debian's code names too, so Debian's own label sorts first.
+	# shellcheck disable=SC2016 # it is apt that fills in the names
 	apt-get indextargets --format '$(ORIGIN)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
 		awk -F'|' -v codename="$codename" '
 			($2 == codename || $2 == "stable" || $2 == "oldstable" || $2 == "testing") && $3 == "main" &&

@@ -2,6 +2,7 @@
 #
 # The module stays while it is needed, and goes afterwards.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 set -- $(own_heaps)
 plan $((4 * $# + 2))

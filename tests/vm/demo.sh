@@ -2,6 +2,7 @@
 #
 # The demonstration: load, list, verify every heap, unload.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 
 run() {

@@ -2,6 +2,7 @@
 #
 # A machine without a contiguous area: the module does what it can.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 plan 4
 

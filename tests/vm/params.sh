@@ -2,6 +2,7 @@
 #
 # Module parameters: bad ones and collisions refuse the load and say why.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 plan 15
 

@@ -2,6 +2,7 @@
 #
 # What `make shell` runs: a shell on the console, with the module loaded.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 dmesg -n 4
 load_module

@@ -2,6 +2,7 @@
 #
 # What is tested in a boot without a contiguous area.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 run_test nocma 120 sh /lab/nocma.sh
 load_module

@@ -2,6 +2,7 @@
 #
 # Everything that is tested in an ordinary boot, in one machine.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 
 # test_in_vm NAME [ARGUMENT...]: the script NAME.sh.

@@ -3,6 +3,7 @@
 # A heap's attributes: everyone reads them, root alone writes the knobs, and
 # they tell the truth.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 set -- $(own_heaps)
 plan $((15 * $#))

@@ -2,6 +2,7 @@
 #
 # dmaheap without the module: it says what to do.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 plan 2
 

@@ -2,6 +2,7 @@
 #
 # dmaheap verify, for every heap of the machine.
 
+# shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 set -- $(ls -1 /dev/dma_heap)
 plan $#
