@@ -14,14 +14,11 @@ ARCH ?= amd64
 MACHINE := tests/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-# The lab's architecture is no business of a kernel build, so it is not exported.
-unexport ARCH KVER MAKEFLAGS
-
 .PHONY: module install load unload clean demo test check shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
-	+env -u MAKELEVEL $(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' $(KFLAGS) modules
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' $(KFLAGS) modules
 
 install:
 	@$(MACHINE)/install

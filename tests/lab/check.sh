@@ -6,6 +6,7 @@
 lab_check() {
 	local failed=0
 	arch_select amd64
+	lists_refresh
 	prepare_choose
 	prepare_kernel
 	step "fetch crates" crates-fetch crates_fetch

@@ -40,7 +40,7 @@ kernel_build() {
 	kernel_make -j"$JOBS" prepare modules_prepare
 	release=$(kernel_make -s kernelrelease)
 	[ "$release" = "$K_RELEASE" ] || die "the build folder calls itself $release instead of $K_RELEASE."
-	touch "$dir/done"
+	say "$ARCH $K_RELEASE $K_PACKAGE" >"$dir/done"
 }
 
 # Structures that a module shares with the kernel depend on these options, so a

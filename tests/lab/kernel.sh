@@ -27,17 +27,16 @@ all_series() {
 # newest kernel of the newest supported series that has its exact source, or what
 # KVER asks for.
 kernel_resolve() {
-	local wanted release version
+	local wanted series release version
 	K_TOOLS=$(tools_key)
 	wanted=${KVER:-$(supported_series)}
-	for K_SERIES in $wanted; do
-		for release in $(releases "$ARCH" "${K_SERIES//./\\.}"); do
-			K_RELEASE=$release
-			K_BASE=${release%%[-+]*}
-			K_SERIES=$(cut -d. -f1,2 <<<"$K_BASE")
+	for series in $wanted; do
+		for release in $(releases "$ARCH" "${series//./\\.}"); do
+			kernel_take "$release" ""
 			for version in $(versions "linux-headers-$release:$ARCH"); do
 				if versions "linux-source-$K_SERIES" | grep -qxF "$version"; then
 					K_PACKAGE=$version
+					kernel_ready || [ "$LISTS" = new ] || kernel_in_cache "$wanted" || :
 					return
 				fi
 			done
@@ -48,20 +47,49 @@ kernel_resolve() {
 		"Try one of them: make $command ARCH=$ARCH KVER=..."
 }
 
+kernel_ready() { [ -e "$(kernel_dir)/done" ]; }
+
+# kernel_in_cache SERIES...: goes back to a kernel that the cache holds complete.
+# A newer one is fetched only in a run that has just reached the mirror, so that
+# a full cache serves without a network.
+kernel_in_cache() {
+	local file arch release package series chosen=("$K_RELEASE" "$K_PACKAGE")
+	for file in $(find "$KERNELS" -mindepth 2 -maxdepth 2 -name 'done' 2>/dev/null | sort -rV); do
+		read -r arch release package <"$file"
+		for series in $1; do
+			if [ "$arch" = "$ARCH" ] && [[ $release == "$series"[-+.]* ]]; then
+				kernel_take "$release" "$package"
+				! kernel_ready || return 0
+			fi
+		done
+	done
+	kernel_take "${chosen[@]}"
+	return 1
+}
+
+kernel_take() {
+	K_RELEASE=$1
+	K_PACKAGE=$2
+	K_BASE=${1%%[-+]*}
+	K_SERIES=$(cut -d. -f1,2 <<<"$K_BASE")
+}
+
 # The versions of package $1 that the lists have, newest first.
 versions() { apt-cache madison "$1" 2>/dev/null | awk -F'|' '{ gsub(/ /, "", $2); print $2 }' | uniq; }
 
 # Says if there is a kernel newer than the series the tree declares.
 kernel_report_newer() {
 	local newest known
-	newest=$(all_series "$ARCH" | head -n 1)
-	known=$(supported_series | head -n 1)
-	if [ -z "${KVER:-}" ] && [ "$(printf '%s\n' "$newest" "$known" | sort -V | tail -n 1)" != "$known" ]; then
+	newest=$(all_series "$ARCH" | sed -n 1p)
+	known=$(supported_series | sed -n 1p)
+	if [ -z "${KVER:-}" ] && [ "$(printf '%s\n' "$newest" "$known" | sort -V | sed -n 2p)" != "$known" ]; then
 		say "  note: Debian has linux $newest, newer than $known, the newest in tests/lab/series. Try it: KVER=$newest"
 	fi
 }
 
 # Package lists are read again once a day. Without a network the old ones serve.
+# LISTS says whether they are new.
+LISTS=old
 lists_refresh() {
 	local stamp=/var/lib/apt/lists/lab-stamp
 	if [ -n "$(find "$stamp" -mmin -1440 2>/dev/null)" ]; then
@@ -70,6 +98,7 @@ lists_refresh() {
 	if timeout 300 apt-get -q -o Acquire::Retries=0 update >"$BUILD/log/lists.log" 2>&1 &&
 		! grep -q '^W: Failed to fetch' "$BUILD/log/lists.log"; then
 		touch "$stamp"
+		LISTS=new
 	else
 		say "  note: the package lists cannot be read anew (build/log/lists.log); going on with those of $(
 			date -r /var/lib/apt/lists +%F)"
@@ -116,6 +145,10 @@ fetch() {
 source_fetch() {
 	local dir
 	dir=$(source_dir)
+	# Two architectures may ask at the same time.
+	mkdir -p "$SOURCES"
+	exec 8>"$SOURCES/lock"
+	flock 8
 	[ ! -d "$dir" ] || return 0
 	rm -rf "$SOURCES"/*.tmp "$SOURCES/package"
 	mkdir -p "$dir.tmp"
@@ -139,10 +172,10 @@ kernel_fetch() {
 # Removes what was made for kernels that nobody has used for a month.
 kernel_prune() {
 	local dir
-	for dir in "$(kernel_dir)" "$(source_dir)"; do
+	for dir in "$(kernel_dir)" "$(source_dir)" "$(uml_dir)"; do
 		[ ! -d "$dir" ] || touch "$dir"
 	done
-	find "$KERNELS" "$SOURCES" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} + 2>/dev/null || :
+	find "$KERNELS" "$SOURCES" "$UMLS" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} + 2>/dev/null || :
 }
 
 kernel_image() { say "$(kernel_dir)/package/usr/lib/modules/$K_RELEASE/vmlinuz"; }

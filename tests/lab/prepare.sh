@@ -7,14 +7,13 @@
 
 # Picks the kernel of $ARCH. Everything after it goes by the variables it sets.
 prepare_choose() {
-	lists_refresh
 	kernel_resolve
 	say "  kernel $K_RELEASE (Debian package $K_PACKAGE)"
 	kernel_report_newer
 }
 
 prepare_kernel() {
-	if [ -e "$(kernel_dir)/done" ]; then
+	if kernel_ready; then
 		kernel_prune
 		return
 	fi
@@ -42,10 +41,16 @@ prepare_initramfs() {
 # prepare ARCH: all of it, for the commands that need one machine.
 prepare() {
 	arch_select "$1"
+	lists_refresh
 	prepare_choose
-	prepare_kernel
-	prepare_module
-	prepare_tools
+	# One processor is enough for much of either.
+	(
+		prepare_kernel
+		prepare_module
+	) &
+	local kernel=$!
+	(prepare_tools) &
+	wait_all $kernel $!
 	prepare_initramfs
 }
 

@@ -65,6 +65,7 @@ mount -t proc proc "$dir/proc"
 chroot "$dir" dpkg --add-architecture arm64
 chroot "$dir" dpkg --add-architecture i386
 timeout 900 chroot "$dir" apt-get -q update
+touch "$dir/var/lib/apt/lists/lab-stamp"
 mapfile -t packages < <(sed 's/#.*//' "$here/packages" | tr -s ' \t' '\n' | grep .)
 DEBIAN_FRONTEND=noninteractive timeout 1800 chroot "$dir" apt-get -q -y install "${packages[@]}"
 chroot "$dir" apt-get -q clean

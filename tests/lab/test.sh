@@ -12,6 +12,7 @@ lab_test() {
 	mkdir -p "$RESULTS"
 	[ -z "${KVER:-}" ] || say "  KVER=$KVER: this is not the default run"
 
+	lists_refresh
 	# Fetching one thing while compiling another keeps two processors busy, and
 	# the Rust part of a kernel build does not use more than one.
 	(test_prepare_arch arm64) &
@@ -21,13 +22,13 @@ lab_test() {
 	wait_all "${jobs[@]}"
 
 	test_on_host
-	test_kunit
-	for arch in amd64 arm64; do
+	for arch in arm64 amd64; do
 		arch_select "$arch"
 		kernel_resolve
 		test_boot suite "$APPEND"
-		[ "$arch" = arm64 ] || test_boot suite-nocma ""
 	done
+	test_boot suite-nocma ""
+	test_kunit
 
 	say ""
 	say "Results:"
@@ -52,8 +53,7 @@ test_prepare_amd64() {
 	prepare_module
 	step "build the module for User-mode Linux" module-um uml_module
 	prepare_tools
-	step "build the programs for i386" tools-i386 tools_build i686-unknown-linux-gnu
-	cp "$BUILD/i386/dmaheap-kselftest" "$BUILD/amd64/dmaheap-kselftest-i386"
+	step "build the test program for i386" tools-i386 tools_build_i386
 	prepare_initramfs "$BUILD/amd64/dmaheap-kselftest-i386"
 }
 
@@ -83,7 +83,7 @@ test_boot() {
 	say "  ok  boot $ARCH for the tests \"$suite\" ($((SECONDS - start)) s)"
 }
 
-# The KUnit tests print their results into the kernel log.
+# On $ARCH amd64. The KUnit tests print their results into the kernel log.
 test_kunit() {
 	local status=0 start=$SECONDS log=$BUILD/log/kunit.console
 	say "  ... KUnit in User-mode Linux"

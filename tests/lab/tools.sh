@@ -25,13 +25,16 @@ crates_fetch() {
 	(cd "$SRC/tools" && { cargo fetch --locked --offline || timeout 900 cargo fetch --locked; })
 }
 
-# tools_build [TARGET [PACKAGE]]: into build/ARCH, the i386 one into build/i386.
+# The programs for $ARCH, into build/ARCH.
 tools_build() {
-	local target=${1:-$RUST_TARGET} out=$BUILD/$ARCH
-	[ "$target" = "$RUST_TARGET" ] || out=$BUILD/i386
-	mkdir -p "$out"
-	cargo_run "$target" build --release --locked --offline --workspace --bins
-	for program in dmaheap dmaheap-kselftest; do
-		cp "$CARGO_TARGET_DIR/$target/release/$program" "$out/"
-	done
+	mkdir -p "$BUILD/$ARCH"
+	cargo_run "$RUST_TARGET" build --release --locked --offline --workspace --bins
+	cp "$CARGO_TARGET_DIR/$RUST_TARGET/release"/{dmaheap,dmaheap-kselftest} "$BUILD/$ARCH/"
+}
+
+# The test program for i386, to run on an amd64 kernel.
+tools_build_i386() {
+	local target=i686-unknown-linux-gnu
+	cargo_run "$target" build --release --locked --offline --package dmaheap-kselftest
+	cp "$CARGO_TARGET_DIR/$target/release/dmaheap-kselftest" "$BUILD/amd64/dmaheap-kselftest-i386"
 }

@@ -1,33 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The module's KUnit tests, in a User-mode Linux kernel made from the same
-# source as the stock kernel. It is an ordinary process: no emulation.
-
-UMLS=/lab/uml
-
-uml_dir() {
-	local key
-	key=$(digest "$LAB/uml.sh" "$LAB/uml.config" - <<<"$K_PACKAGE $K_TOOLS")
-	say "$UMLS/$K_BASE-$key"
-}
-
-uml_make() { make -C "$(uml_dir)" ARCH=um SUBARCH=x86 CC=x86_64-linux-gnu-gcc-14 "$@"; }
-
-uml_build() {
-	local dir missing
-	dir=$(uml_dir)
-	[ ! -e "$dir/done" ] || return 0
-	# Kbuild goes on where an interrupted build has stopped.
-	mkdir -p "$dir"
-	make -C "$(source_dir)" O="$dir" ARCH=um SUBARCH=x86 outputmakefile
-	uml_make KCONFIG_ALLCONFIG="$LAB/uml.config" allnoconfig
-	# Kconfig drops what it cannot have without a word.
-	missing=$(grep -E '^CONFIG_' "$LAB/uml.config" | grep -vxFf "$dir/.config" || :)
-	[ -z "$missing" ] || die "User-mode Linux $K_BASE cannot have: ${missing//$'\n'/ }"
-	uml_make -j"$JOBS" linux modules
-	touch "$dir/done"
-}
+# The module's KUnit tests, in User-mode Linux: an ordinary process, so nothing
+# is emulated.
 
 uml_module() {
 	mkdir -p "$BUILD/um/module"
