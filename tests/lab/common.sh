@@ -44,11 +44,10 @@ step() {
 	say "  ok  $text ($((SECONDS - start)) s)"
 }
 
-# Waits for the background jobs given by their process numbers; fails if one did.
+# wait_all NUMBER: waits for that many background jobs; fails as soon as one does.
 wait_all() {
-	local pid rc=0
-	for pid; do
-		wait "$pid" || rc=$?
+	local _
+	for _ in $(seq "$1"); do
+		wait -n || return
 	done
-	return "$rc"
 }

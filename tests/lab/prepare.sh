@@ -48,9 +48,8 @@ prepare() {
 		prepare_kernel
 		prepare_module
 	) &
-	local kernel=$!
 	(prepare_tools) &
-	wait_all $kernel $!
+	wait_all 2
 	prepare_initramfs
 }
 

@@ -7,7 +7,7 @@
 RESULTS=$BUILD/test
 
 lab_test() {
-	local arch jobs=()
+	local arch
 	rm -rf "$RESULTS"
 	mkdir -p "$RESULTS"
 	[ -z "${KVER:-}" ] || say "  KVER=$KVER: this is not the default run"
@@ -16,10 +16,8 @@ lab_test() {
 	# Fetching one thing while compiling another keeps two processors busy, and
 	# the Rust part of a kernel build does not use more than one.
 	(test_prepare_arch arm64) &
-	jobs+=($!)
 	(test_prepare_amd64) &
-	jobs+=($!)
-	wait_all "${jobs[@]}"
+	wait_all 2
 
 	test_on_host
 	for arch in arm64 amd64; do
