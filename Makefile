@@ -8,6 +8,9 @@ SHELL := /bin/bash
 # The kernel to build the module for: the running one's build folder.
 KVERSION ?= $(shell uname -r)
 KDIR ?= /lib/modules/$(KVERSION)/build
+# The compiler that built the kernel is the one for its modules, if it is here.
+KERNEL_CC = $(addprefix CC=,$(shell command -v \
+	"$$(sed -nE 's/^CONFIG_CC_VERSION_TEXT="([^ "]+).*/\1/p' '$(KDIR)/.config')"))
 # The architecture of the lab's virtual machine.
 ARCH ?= amd64
 
@@ -18,7 +21,8 @@ LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/ru
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
-	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' $(KFLAGS) modules
+	@mkdir -p build/module
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' $(KERNEL_CC) modules
 
 install:
 	@$(MACHINE)/install
