@@ -3,6 +3,7 @@
  * One C function for each kernel macro or inline function that the module
  * calls; see include/helpers.h.
  */
+#include <linux/cred.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -184,4 +185,9 @@ struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode)
 bool rust_dma_heap_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
+}
+
+u32 rust_dma_heap_current_uid(void)
+{
+	return __kuid_val(current_uid());
 }

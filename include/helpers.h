@@ -91,7 +91,8 @@ int rust_dma_heap_remap_pages(struct vm_area_struct *vma, unsigned long address,
 /* Character devices: include/linux/fs.h */
 struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode);
 
-/* Tasks: include/linux/sched/signal.h */
+/* Tasks: include/linux/sched/signal.h, include/linux/cred.h */
 bool rust_dma_heap_fatal_signal_pending(void);
+u32 rust_dma_heap_current_uid(void);
 
 #endif
