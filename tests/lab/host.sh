@@ -6,7 +6,7 @@
 
 # GiB that a full cache (both architectures and the User-mode Linux kernel)
 # takes while it is being made, and what a run with a full cache may still need.
-DISK_FRESH=12
+DISK_FRESH=10
 DISK_WARM=1
 
 host_check_rights() {

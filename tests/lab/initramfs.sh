@@ -22,4 +22,4 @@ initramfs_build() {
 }
 
 # The content of a directory as a cpio archive, in one order and owned by root.
-archive() { (cd "$1" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0); }
+archive() { (cd "$1" && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0); }

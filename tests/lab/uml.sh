@@ -24,7 +24,7 @@ uml_kunit() {
 	cp "$SRC/tests/vm/kunit.sh" "$dir/job/lab/job"
 	archive "$dir/job" >>"$dir/initramfs"
 	timeout -k 5 120 "$(uml_dir)/linux" mem=512M initrd="$dir/initramfs" rdinit=/init \
-		stderr=1 con=null printk.devkmsg=on panic=-1 </dev/null >"$log" 2>&1 || status=$?
+		stderr=1 printk.devkmsg=on panic=-1 </dev/null >"$log" 2>&1 || status=$?
 	rm -r "$dir"
 	return "$status"
 }
