@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the test binary does as a process of its own: be refused, be killed,
-//! or run out of memory.
+//! run out of memory, or be given a buffer.
 //!
 //! A child is this binary again, with a first argument that no user types. It
 //! answers with its exit status: 0, or the errno it met.
 
+use crate::mmap::expect;
+use crate::mmap::fill;
 use crate::outcome::Failure;
+use crate::outcome::fail;
+use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::Error;
 use dma_heap::Heap;
+use dma_heap::pattern::Pattern;
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::process::ExitCode;
 
@@ -30,13 +37,17 @@ pub(crate) enum Role {
     Fill,
     /// Allocate once.
     Once,
+    /// Receive a buffer over standard input, check what it holds and fill it
+    /// anew; says on standard error what is wrong.
+    Receive,
 }
 
-const ROLES: [(Role, &str); 4] = [
+const ROLES: [(Role, &str); 5] = [
     (Role::Open, "open"),
     (Role::Loop, "loop"),
     (Role::Fill, "fill"),
     (Role::Once, "once"),
+    (Role::Receive, "receive"),
 ];
 
 /// A command that plays a role with buffers of `size` bytes.
@@ -59,6 +70,15 @@ pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
         return None;
     }
     let role = ROLES.iter().find(|(_, known)| known == name);
+    if let Some((Role::Receive, _)) = role {
+        return Some(match receive() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(Failure(what)) => {
+                eprintln!("{what}");
+                ExitCode::FAILURE
+            }
+        });
+    }
     let status = match (role, size.parse()) {
         (Some((role, _)), Ok(size)) => match play(*role, heap, size) {
             Ok(()) => 0,
@@ -110,7 +130,38 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
             heap.alloc(size)?;
             Ok(())
         }
+        // Needs no heap.
+        Role::Receive => Err(Unplayed::NothingToFill),
     }
+}
+
+/// Sends a buffer to another process, which must find `before` in it and leaves
+/// `after`.
+pub(crate) fn exchange(buffer: &Buffer, before: Pattern, after: Pattern) -> Result<(), Failure> {
+    let (near, far) = UnixStream::pair()?;
+    buffer.send(&near, &Pattern::pair_to_bytes(before, after))?;
+    let output = command(Role::Receive, "-", 0)?
+        .stdin(OwnedFd::from(far))
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    fail(format!(
+        "the other process ended with {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    ))
+}
+
+/// The other process.
+fn receive() -> Result<(), Failure> {
+    let (buffer, note) = Buffer::receive(std::io::stdin())?;
+    let Some((before, after)) = Pattern::pair_from_bytes(&note) else {
+        return fail("the note beside the buffer is no pair of patterns");
+    };
+    let mut mapping = buffer.map()?;
+    expect(&mapping, |index| before.word(index))?;
+    fill(&mut mapping, after)
 }
 
 /// If the OOM killer comes, which is what the test watches for, it shall take

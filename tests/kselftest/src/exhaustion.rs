@@ -5,6 +5,8 @@
 use crate::Test;
 use crate::child;
 use crate::child::Role;
+use crate::limits::Limit;
+use crate::limits::NO_LIMIT;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
@@ -17,7 +19,6 @@ use crate::target::page;
 use dma_heap::Errno;
 use std::io::BufRead as _;
 use std::io::BufReader;
-use std::path::PathBuf;
 use std::process::Child;
 use std::process::Stdio;
 use std::time::Duration;
@@ -38,9 +39,6 @@ const PROMPT: Duration = Duration::from_secs(2);
 
 /// Moments after the start of an allocation at which to kill.
 const DELAYS: [u64; 6] = [1, 5, 20, 50, 100, 200];
-
-/// The kernel's own heaps go on until the OOM killer ends it.
-const NO_LIMIT: &str = "the kernel's own heaps have no limit";
 
 /// A child that is killed at the latest when it goes out of scope.
 struct Victim(Child);
@@ -148,34 +146,6 @@ fn full_then_free(target: &Target) -> TestResult {
     Ok(Pass)
 }
 
-/// A heap's limit, put back on drop.
-struct Limit {
-    path: PathBuf,
-    before: u64,
-}
-
-impl Limit {
-    fn raise(target: &Target, before: u64, bytes: u64) -> Result<Self, String> {
-        let Some(dir) = &target.info().sysfs else {
-            return Err("the heap has no directory in sysfs".into());
-        };
-        let path = dir.join("limit");
-        match std::fs::write(&path, format!("{bytes}\n")) {
-            Ok(()) => Ok(Self { path, before }),
-            Err(error) => Err(format!(
-                "the heap's limit cannot be set to {bytes}: {error}"
-            )),
-        }
-    }
-}
-
-impl Drop for Limit {
-    fn drop(&mut self) {
-        // It was written a moment ago with the same rights.
-        let _ = std::fs::write(&self.path, format!("{}\n", self.before));
-    }
-}
-
 fn all_memory(target: &Target) -> TestResult {
     let Some(before) = target.limit() else {
         return skip(NO_LIMIT);
@@ -184,7 +154,7 @@ fn all_memory(target: &Target) -> TestResult {
         return skip("/proc/vmstat has no oom_kill (CONFIG_VM_EVENT_COUNTERS)");
     };
     let total = dma_heap::page_align(system::meminfo("MemTotal")?).unwrap_or(u64::MAX);
-    let raised = match Limit::raise(target, before, total.saturating_mul(2)) {
+    let raised = match Limit::set(target, before, total.saturating_mul(2)) {
         Ok(limit) => limit,
         Err(reason) => return skip(reason),
     };

@@ -33,6 +33,11 @@ impl Tap {
         print(&format!("1..{tests}"));
     }
 
+    /// Prints what helps to understand the results.
+    pub(crate) fn diagnostic(&self, text: &str) {
+        print(&format!("# {text}"));
+    }
+
     /// Prints the result of one test.
     pub(crate) fn result(&mut self, heap: &str, test: &str, result: &TestResult) {
         let number = self.passed + self.failed + self.skipped + 1;

@@ -27,11 +27,14 @@ pub(crate) struct Target {
     info: HeapInfo,
     pub(crate) heap: Heap,
     pub(crate) raw: RawHeap,
+    seed: u64,
 }
 
 impl Target {
-    pub(crate) fn open(name: &str) -> Result<Self, Error> {
+    /// Opens a heap for tests whose random numbers come from `seed`.
+    pub(crate) fn open(name: &str, seed: u64) -> Result<Self, Error> {
         Ok(Self {
+            seed,
             heap: Heap::open(name)?,
             raw: Heap::open_raw(name)?,
             info: HeapInfo::of(name)?,
@@ -40,6 +43,11 @@ impl Target {
 
     pub(crate) fn name(&self) -> &str {
         &self.info.name
+    }
+
+    /// What random numbers are made from, so that a failure can be had again.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     pub(crate) fn info(&self) -> &HeapInfo {

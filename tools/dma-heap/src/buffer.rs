@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::heap::AllocOptions;
 use crate::sys::ioctl;
 use crate::sys::region::Region;
+use rustix::fs::OFlags;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use rustix::mm::MapFlags;
@@ -15,6 +16,9 @@ use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
+
+/// The file system of dma-bufs, in statfs.
+const DMA_BUF_MAGIC: u64 = 0x444d_4142;
 
 /// A buffer from a heap: its file descriptor, closed on drop.
 ///
@@ -29,6 +33,39 @@ pub struct Buffer {
 }
 
 impl Buffer {
+    /// Takes a dma-buf that came from elsewhere, another process for example.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotADmaBuf`] if the descriptor is of another kind,
+    /// [`Error::Examine`] if it cannot be examined.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        let fail = |errno| Error::Examine { errno };
+        let kind = rustix::fs::fstatfs(&fd).map_err(fail)?.f_type;
+        // The type of the number differs between architectures.
+        if u64::try_from(kind) != Ok(DMA_BUF_MAGIC) {
+            return Err(Error::NotADmaBuf);
+        }
+        let mode = rustix::fs::fcntl_getfl(&fd).map_err(fail)? & OFlags::ACCMODE;
+        Ok(Self {
+            len: rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(fail)?,
+            fd,
+            read: mode != OFlags::WRONLY,
+            write: mode != OFlags::RDONLY,
+        })
+    }
+
+    /// Another descriptor of the same buffer, closed by execve.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Examine`].
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)
+            .map_err(|errno| Error::Examine { errno })?;
+        Ok(Self { fd, ..*self })
+    }
+
     pub(crate) fn from_alloc(fd: OwnedFd, options: AllocOptions) -> Result<Self, Error> {
         let len =
             rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(|errno| Error::Examine { errno })?;

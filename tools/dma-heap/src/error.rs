@@ -102,6 +102,31 @@ pub enum Error {
         /// Why that failed.
         errno: Errno,
     },
+    /// A descriptor is not that of a dma-buf.
+    #[error("the descriptor is no dma-buf; pass one that a heap or a driver has exported")]
+    NotADmaBuf,
+    /// A buffer could not be sent to or received from another process.
+    #[error("cannot pass a buffer over a socket: {errno}; {}", share_advice(*errno))]
+    Share {
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// The test importer could not be opened.
+    #[error("cannot open {}: {errno}; {}", crate::importer::NODE, importer_advice(*errno))]
+    ImporterOpen {
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// The test importer, or the exporter behind it, refused something.
+    #[error(
+        "cannot {action} through the test importer: {errno}; the kernel log may tell why (`dmesg`)"
+    )]
+    Importer {
+        /// What was asked for.
+        action: &'static str,
+        /// Why that failed.
+        errno: Errno,
+    },
     /// The buffer's size or inode could not be read.
     #[error("cannot examine a buffer: {errno}; is the descriptor a dma-buf?")]
     Examine {
@@ -120,8 +145,12 @@ impl Error {
             | Self::Map { errno, .. }
             | Self::Sync { errno, .. }
             | Self::SetName { errno, .. }
+            | Self::Share { errno }
+            | Self::ImporterOpen { errno }
+            | Self::Importer { errno, .. }
             | Self::Examine { errno } => Some(*errno),
             Self::NotAHeap { .. }
+            | Self::NotADmaBuf
             | Self::BadHeapName { .. }
             | Self::OutOfBounds { .. }
             | Self::AccessMode { .. } => None,
@@ -181,6 +210,28 @@ fn map_advice(errno: Errno) -> &'static str {
         Errno::NOMEM => "the address space or the number of mappings is used up: unmap something",
         Errno::NODEV => "this buffer cannot be mapped by the CPU",
         Errno::OVERFLOW => "the range does not fit this process's address space",
+        _ => "the kernel log may tell more (`dmesg`)",
+    }
+}
+
+fn share_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::PIPE | Errno::CONNRESET => "the other process has closed its end: start it again",
+        Errno::BADMSG => "the other process sent no descriptor, or this one may open no more",
+        Errno::MSGSIZE => "the note beside the buffer must have 1 to 32 bytes",
+        Errno::MFILE | Errno::NFILE => "raise the limit of open files (`ulimit -n`)",
+        _ => "use a connected Unix socket (`socketpair`)",
+    }
+}
+
+fn importer_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOENT | Errno::NODEV | Errno::NXIO => {
+            "load the test importer: `insmod dma_buf_test_importer.ko`, which `make \
+             RUST_DMA_HEAP_TESTS=y` builds"
+        }
+        Errno::ACCESS | Errno::PERM => "run as root",
+        Errno::MFILE | Errno::NFILE => "raise the limit of open files (`ulimit -n`)",
         _ => "the kernel log may tell more (`dmesg`)",
     }
 }

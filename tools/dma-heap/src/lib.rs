@@ -67,8 +67,10 @@ mod buffer;
 mod discover;
 mod error;
 mod heap;
+pub mod importer;
 pub mod kcore;
 pub mod pattern;
+mod share;
 #[expect(unsafe_code, reason = "ioctl, mmap and memory shared with devices")]
 pub mod sys;
 

@@ -27,6 +27,20 @@ impl Pattern {
         random_word().map(Self::new)
     }
 
+    /// Two patterns as bytes, for a process that is to find the first in a
+    /// buffer and to leave the second.
+    pub fn pair_to_bytes(before: Self, after: Self) -> Vec<u8> {
+        [before.seed.to_ne_bytes(), after.seed.to_ne_bytes()].concat()
+    }
+
+    /// The patterns of [`Pattern::pair_to_bytes`], `None` if these bytes are
+    /// not from there.
+    pub fn pair_from_bytes(bytes: &[u8]) -> Option<(Self, Self)> {
+        let (before, after) = bytes.split_at_checked(size_of::<u64>())?;
+        let new = |bytes: &[u8]| Some(Self::new(u64::from_ne_bytes(bytes.try_into().ok()?)));
+        Some((new(before)?, new(after)?))
+    }
+
     /// The word at `index`, counted in words from the start of the buffer.
     /// Distinct indices have distinct words.
     #[inline]
@@ -63,6 +77,16 @@ mod tests {
         let pattern = Pattern::new(0x1234_5678_9abc_def0);
         let words: HashSet<u64> = (0..1 << 16).map(|index| pattern.word(index)).collect();
         assert_eq!(words.len(), 1 << 16);
+    }
+
+    #[test]
+    fn a_pair_comes_back() {
+        let pair = (Pattern::new(1), Pattern::new(u64::MAX));
+        let bytes = Pattern::pair_to_bytes(pair.0, pair.1);
+        assert_eq!(Pattern::pair_from_bytes(&bytes), Some(pair));
+        for len in [0, 8, 15, 17] {
+            assert_eq!(Pattern::pair_from_bytes(&vec![0; len]), None);
+        }
     }
 
     #[test]

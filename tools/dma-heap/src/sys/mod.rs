@@ -3,10 +3,14 @@
 //! The only module with unsafe code: ioctls, mappings and shared memory.
 //!
 //! [`abi`] holds the numbers and structures, [`ioctl`] the calls, `region` the
-//! mapped memory. [`raw`] is for tests: it can say things to a heap that the
-//! rest of the crate never would.
+//! mapped memory. The rest is for tests: [`raw`] can say things to a heap that
+//! the rest of the crate never would, [`pages`] takes a mapping to pieces,
+//! [`fork`] looks at it from a child, and `importer` talks to the test importer.
 
 pub mod abi;
+pub mod fork;
+pub(crate) mod importer;
 pub mod ioctl;
+pub mod pages;
 pub mod raw;
 pub(crate) mod region;

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Test devices: the importer that plays them, and what to expect of it here.
+
+use crate::mmap::fill;
+use crate::outcome::Failure;
+use crate::outcome::TestResult;
+use crate::outcome::fail;
+use crate::outcome::skip;
+use crate::target::Target;
+use dma_heap::Buffer;
+use dma_heap::Error;
+use dma_heap::importer::DeviceSettings;
+use dma_heap::importer::DmaMapping;
+use dma_heap::importer::Importer;
+use dma_heap::pattern::Pattern;
+
+/// Bytes that any bounce buffer takes in one piece.
+const BOUNCED: u64 = 64 << 10;
+
+/// Runs a test with a device, or skips it where there is no test importer.
+pub(crate) fn with(
+    settings: DeviceSettings,
+    test: impl FnOnce(&Importer) -> TestResult,
+) -> TestResult {
+    match Importer::with_device(settings) {
+        Ok(importer) => test(&importer),
+        Err(error @ Error::ImporterOpen { .. }) => skip(error.to_string()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs a test with a device without limits.
+pub(crate) fn with_any(test: impl FnOnce(&Importer) -> TestResult) -> TestResult {
+    with(DeviceSettings::default(), test)
+}
+
+/// Whether this machine makes every device bounce, as it can be told to.
+pub(crate) fn all_bounce() -> Result<bool, Failure> {
+    let line = std::fs::read_to_string("/proc/cmdline")?;
+    Ok(line
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("swiotlb="))
+        .any(|value| value.split(',').any(|part| part == "force")))
+}
+
+impl Target {
+    /// The size to use instead of `wanted` for a buffer that is to be mapped:
+    /// the kernel's own heaps make entries that no bounce buffer takes.
+    pub(crate) fn mappable(&self, wanted: u64) -> Result<u64, Failure> {
+        if self.is_ours() || !all_bounce()? {
+            Ok(wanted)
+        } else {
+            Ok(wanted.min(BOUNCED))
+        }
+    }
+
+    /// A buffer that can be mapped, of the size `wanted` where possible, and
+    /// what it holds.
+    pub(crate) fn filled(&self, wanted: u64) -> Result<(Buffer, Pattern), Failure> {
+        let buffer = self.heap.alloc(self.mappable(wanted)?)?;
+        let pattern = Pattern::random()?;
+        fill(&mut buffer.map()?, pattern)?;
+        Ok((buffer, pattern))
+    }
+}
+
+/// The bytes of a pattern, from byte `offset` on.
+pub(crate) fn pattern_bytes(pattern: Pattern, offset: usize, len: usize) -> Vec<u8> {
+    const WORD: usize = size_of::<u64>();
+    (offset / WORD..=(offset + len) / WORD)
+        .flat_map(|index| pattern.word(index).to_ne_bytes())
+        .skip(offset % WORD)
+        .take(len)
+        .collect()
+}
+
+/// Fails at the first byte that is not as wanted.
+pub(crate) fn same_bytes(
+    what: &str,
+    offset: usize,
+    seen: &[u8],
+    wanted: &[u8],
+) -> Result<(), Failure> {
+    match seen.iter().zip(wanted).position(|(a, b)| a != b) {
+        None => Ok(()),
+        Some(at) => fail(format!(
+            "{what}: byte {} reads {:#04x} instead of {:#04x} (of bytes {offset} to {})",
+            offset + at,
+            seen.get(at).unwrap_or(&0),
+            wanted.get(at).unwrap_or(&0),
+            offset + seen.len(),
+        )),
+    }
+}
+
+/// Fails unless the device reads what the CPU has written into a buffer.
+pub(crate) fn device_reads(
+    mapping: &DmaMapping<'_>,
+    buffer: &Buffer,
+    pattern: Pattern,
+) -> Result<(), Failure> {
+    let mut seen = vec![0; usize::try_from(buffer.len())?];
+    mapping.read(0, &mut seen)?;
+    same_bytes(
+        "the device",
+        0,
+        &seen,
+        &pattern_bytes(pattern, 0, seen.len()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_a_pattern() {
+        let pattern = Pattern::new(3);
+        let all = pattern_bytes(pattern, 0, 40);
+        assert_eq!(all.get(8..16), Some(&pattern.word(1).to_ne_bytes()[..]));
+        assert_eq!(all.get(5..22), Some(&pattern_bytes(pattern, 5, 17)[..]));
+    }
+
+    #[test]
+    fn differences_are_found() {
+        assert!(same_bytes("x", 0, &[1, 2], &[1, 2]).is_ok());
+        let failure = same_bytes("x", 10, &[1, 2], &[1, 3]);
+        assert!(failure.is_err_and(|Failure(what)| what.contains("byte 11 ")));
+    }
+}

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The other side of a buffer, for tests: a device that attaches, maps, reads
+//! and writes, played by the kernel module dma_buf_test_importer.
+//!
+//! Each [`Importer`] is a device of its own. What it makes (an [`Attachment`],
+//! a [`DmaMapping`], a [`Vmap`]) is a guard: dropping it undoes it. They may be
+//! dropped in any order: the kernel detaches after the last mapping is gone.
+//! What is [left](Attachment::leave) goes with the importer.
+//!
+//! The CPU sees what the device wrote, and the device what the CPU wrote, after
+//! a bracket only, as with every device.
+
+use crate::error::Error;
+use crate::sys::importer::Command;
+use crate::sys::importer::ImporterFile;
+use crate::sys::importer::Way;
+use crate::sys::importer::Words;
+use rustix::fs::FileType;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd as _;
+
+/// The node of the test importer.
+pub const NODE: &str = "/dev/dma_buf_test_importer";
+
+/// Which way data goes, with the values of the kernel's `enum
+/// dma_data_direction`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The device reads and writes.
+    Both = 0,
+    /// The device reads.
+    ToDevice = 1,
+    /// The device writes.
+    FromDevice = 2,
+}
+
+impl Direction {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Both, Self::ToDevice, Self::FromDevice];
+
+    fn word(self) -> u64 {
+        self as u64
+    }
+}
+
+/// What the driver of a device would say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceSettings {
+    /// The highest address that the device can put out; 0 for a device that
+    /// has no DMA at all.
+    pub mask: u64,
+    /// Bytes of the longest range that it takes; 0 if the driver says nothing.
+    pub max_segment_size: u32,
+    /// The mask of the addresses between two boundaries that no range may
+    /// cross: a power of two, less one; 0 if the driver says nothing.
+    pub segment_boundary_mask: u64,
+}
+
+impl Default for DeviceSettings {
+    /// A device that reaches everything and takes ranges of any length.
+    fn default() -> Self {
+        Self {
+            mask: u64::MAX,
+            max_segment_size: 0,
+            segment_boundary_mask: 0,
+        }
+    }
+}
+
+/// Addresses that a device may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmaRange {
+    /// The first, as the device puts it out.
+    pub address: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// An open test importer: at most one device and what it holds.
+#[derive(Debug)]
+pub struct Importer(ImporterFile);
+
+impl Importer {
+    /// Opens the test importer, without a device yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ImporterOpen`] if the module is not loaded or the caller is
+    /// not root.
+    pub fn open() -> Result<Self, Error> {
+        let fail = |errno| Error::ImporterOpen { errno };
+        let node =
+            rustix::fs::open(NODE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+        let stat = rustix::fs::fstat(&node).map_err(fail)?;
+        if !FileType::from_raw_mode(stat.st_mode).is_char_device() {
+            return Err(fail(Errno::NODEV));
+        }
+        Ok(Self(ImporterFile::new(File::from(node))))
+    }
+
+    /// Opens the test importer with a device.
+    ///
+    /// # Errors
+    ///
+    /// As [`Importer::open`] and [`Importer::set_device`].
+    pub fn with_device(settings: DeviceSettings) -> Result<Self, Error> {
+        let importer = Self::open()?;
+        importer.set_device(settings)?;
+        Ok(importer)
+    }
+
+    fn run(&self, action: &'static str, command: Command, words: Words) -> Result<Words, Error> {
+        self.0
+            .run(command, words)
+            .map_err(|errno| Error::Importer { action, errno })
+    }
+
+    /// Makes the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EBUSY if there is one already.
+    pub fn set_device(&self, settings: DeviceSettings) -> Result<(), Error> {
+        let words = [
+            settings.mask,
+            settings.max_segment_size.into(),
+            settings.segment_boundary_mask,
+            0,
+            0,
+            0,
+        ];
+        self.run("make a device", Command::Device, words).map(drop)
+    }
+
+    /// Attaches the device to a dma-buf.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with what the exporter says: EBUSY if the device
+    /// cannot reach the memory.
+    pub fn attach(&self, dmabuf: &impl AsFd) -> Result<Attachment<'_>, Error> {
+        let words = self.run("attach a device", Command::Attach, fd_words(dmabuf, 0)?)?;
+        Ok(Attachment(Object::new(self, words)))
+    }
+
+    /// Maps a dma-buf into the kernel's addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn vmap(&self, dmabuf: &impl AsFd) -> Result<Vmap<'_>, Error> {
+        let words = self.run("vmap a buffer", Command::Vmap, fd_words(dmabuf, 0)?)?;
+        Ok(Vmap(Object::new(self, words)))
+    }
+
+    /// Starts an access of the kernel's CPU side. Needs no device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn begin_cpu_access(&self, dmabuf: &impl AsFd, direction: Direction) -> Result<(), Error> {
+        let words = fd_words(dmabuf, direction.word())?;
+        self.run("begin CPU access", Command::BeginCpuAccess, words)
+            .map(drop)
+    }
+
+    /// Ends an access of the kernel's CPU side. Needs no device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn end_cpu_access(&self, dmabuf: &impl AsFd, direction: Direction) -> Result<(), Error> {
+        let words = fd_words(dmabuf, direction.word())?;
+        self.run("end CPU access", Command::EndCpuAccess, words)
+            .map(drop)
+    }
+}
+
+/// The words of a command that takes a dma-buf.
+fn fd_words(dmabuf: &impl AsFd, second: u64) -> Result<Words, Error> {
+    let fd = u64::try_from(dmabuf.as_fd().as_raw_fd())
+        .map_err(|_| Error::Examine { errno: Errno::BADF })?;
+    Ok([fd, second, 0, 0, 0, 0])
+}
+
+/// Something that an importer holds, by number; released on drop.
+#[derive(Debug)]
+struct Object<'i> {
+    importer: &'i Importer,
+    id: u64,
+    held: bool,
+}
+
+impl<'i> Object<'i> {
+    fn new(importer: &'i Importer, [id, ..]: Words) -> Self {
+        Self {
+            importer,
+            id,
+            held: true,
+        }
+    }
+
+    fn release(&mut self) -> Result<(), Error> {
+        if !std::mem::take(&mut self.held) {
+            return Ok(());
+        }
+        let words = [self.id, 0, 0, 0, 0, 0];
+        self.importer
+            .run("release an object", Command::Release, words)
+            .map(drop)
+    }
+
+    fn leave(mut self) {
+        self.held = false;
+    }
+
+    fn read(&self, way: Way, offset: u64, to: &mut [u8]) -> Result<(), Error> {
+        self.importer
+            .0
+            .read(way, self.id, offset, to)
+            .map_err(|errno| Error::Importer {
+                action: "read a buffer",
+                errno,
+            })
+    }
+
+    fn write(&self, way: Way, offset: u64, from: &[u8]) -> Result<(), Error> {
+        self.importer
+            .0
+            .write(way, self.id, offset, from)
+            .map_err(|errno| Error::Importer {
+                action: "write a buffer",
+                errno,
+            })
+    }
+}
+
+impl Drop for Object<'_> {
+    fn drop(&mut self) {
+        // The number is one that the importer gave out and still has, so the
+        // kernel has nothing to refuse.
+        let released = self.release();
+        debug_assert!(released.is_ok());
+    }
+}
+
+/// The device, attached to a buffer.
+#[derive(Debug)]
+pub struct Attachment<'i>(Object<'i>);
+
+impl<'i> Attachment<'i> {
+    /// Maps the buffer for the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with what the exporter says.
+    pub fn map(&self, direction: Direction) -> Result<DmaMapping<'i>, Error> {
+        let words = [self.0.id, direction.word(), 0, 0, 0, 0];
+        let words = self
+            .0
+            .importer
+            .run("map a buffer for a device", Command::Map, words)?;
+        let [_, ranges, ..] = words;
+        Ok(DmaMapping {
+            object: Object::new(self.0.importer, words),
+            ranges,
+        })
+    }
+
+    /// Detaches the device, as dropping does. The kernel does it once no
+    /// mapping is left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn release(mut self) -> Result<(), Error> {
+        self.0.release()
+    }
+
+    /// Leaves it to the importer, until that is closed.
+    pub fn leave(self) {
+        self.0.leave();
+    }
+}
+
+/// A buffer, mapped for the device.
+#[derive(Debug)]
+pub struct DmaMapping<'i> {
+    object: Object<'i>,
+    ranges: u64,
+}
+
+impl DmaMapping<'_> {
+    /// The ranges that the device may use, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn ranges(&self) -> Result<Vec<DmaRange>, Error> {
+        (0..self.ranges)
+            .map(|index| {
+                let words = [self.object.id, index, 0, 0, 0, 0];
+                let [address, len, ..] =
+                    self.object
+                        .importer
+                        .run("read a DMA range", Command::Range, words)?;
+                Ok(DmaRange { address, len })
+            })
+            .collect()
+    }
+
+    /// Lets the device read, from byte `offset` of the buffer on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for bytes outside of the buffer.
+    pub fn read(&self, offset: u64, to: &mut [u8]) -> Result<(), Error> {
+        self.object.read(Way::Dma, offset, to)
+    }
+
+    /// Lets the device write, from byte `offset` of the buffer on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for bytes outside of the buffer.
+    pub fn write(&self, offset: u64, from: &[u8]) -> Result<(), Error> {
+        self.object.write(Way::Dma, offset, from)
+    }
+
+    /// Unmaps the buffer, as dropping does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn release(mut self) -> Result<(), Error> {
+        self.object.release()
+    }
+
+    /// Leaves it to the importer, until that is closed.
+    pub fn leave(self) {
+        self.object.leave();
+    }
+}
+
+/// A buffer in the kernel's addresses.
+#[derive(Debug)]
+pub struct Vmap<'i>(Object<'i>);
+
+impl Vmap<'_> {
+    /// Reads, from byte `offset` of the buffer on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for bytes outside of the buffer.
+    pub fn read(&self, offset: u64, to: &mut [u8]) -> Result<(), Error> {
+        self.0.read(Way::Vmap, offset, to)
+    }
+
+    /// Writes, from byte `offset` of the buffer on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for bytes outside of the buffer.
+    pub fn write(&self, offset: u64, from: &[u8]) -> Result<(), Error> {
+        self.0.write(Way::Vmap, offset, from)
+    }
+
+    /// Ends the vmap, as dropping does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn release(mut self) -> Result<(), Error> {
+        self.0.release()
+    }
+
+    /// Leaves it to the importer, until that is closed.
+    pub fn leave(self) {
+        self.0.leave();
+    }
+}
