@@ -59,14 +59,19 @@ pub(crate) enum Command {
     /// For every heap and size: the buffer has the size asked for, rounded up
     /// to whole pages; it is zero on arrival; what is written in one sync
     /// bracket is read back in another, through a second mapping in both
-    /// directions, and through mappings that start inside the buffer; memory
-    /// is zero again when it is allocated anew after being dirtied; and a heap
-    /// that says it is contiguous delivers physically contiguous memory.
+    /// directions, and through mappings that start inside the buffer; a
+    /// duplicate descriptor, a forked child and another process that was sent
+    /// the descriptor have the same buffer; memory is zero again when it is
+    /// allocated anew after being dirtied; and a heap that says it is
+    /// contiguous delivers physically contiguous memory.
     ///
     /// Contiguity is checked without trusting the driver, by finding the
     /// buffer's pages in /proc/kcore. That needs root; without, the check is
     /// reported as skipped.
     Verify(VerifyOptions),
+    /// The other process of `verify`: takes a buffer from standard input
+    #[command(name = crate::verify::RECEIVE, hide = true)]
+    Receive,
 }
 
 #[derive(Args, Debug)]
@@ -110,6 +115,7 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   dmaheap verify
   dmaheap verify system default_cma_region --sizes 4K,1M,16M
+  dmaheap verify --importer system
   dmaheap verify --json | jq .failed";
 
 #[derive(Args, Debug)]
@@ -122,6 +128,11 @@ pub(crate) struct VerifyOptions {
     /// 1M and a page, 8M]
     #[arg(long, value_delimiter = ',', value_parser = parse_size)]
     pub(crate) sizes: Vec<Size>,
+    /// Go through a device, too: what the CPU wrote is read by DMA and the
+    /// other way round, and through a kernel mapping; needs root and the module
+    /// dma_buf_test_importer
+    #[arg(long)]
+    pub(crate) importer: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,17 +2,21 @@
 
 //! The checks themselves.
 
+use super::content::expect_words;
+use super::content::fill;
+use super::device;
 use super::report::Check;
 use super::report::Checked;
 use super::report::Row;
 use super::report::Status;
+use super::sharing;
 use crate::quantity::format_size;
 use anyhow::anyhow;
 use anyhow::ensure;
 use dma_heap::Buffer;
 use dma_heap::Heap;
 use dma_heap::HeapInfo;
-use dma_heap::Mapping;
+use dma_heap::importer::Importer;
 use dma_heap::kcore::CheckError;
 use dma_heap::kcore::Contiguity;
 use dma_heap::kcore::Kcore;
@@ -31,6 +35,8 @@ const LOCATOR: u64 = 4 << 20;
 /// What is kept from one buffer to the next.
 pub(super) struct Verifier {
     kcore: Option<Result<Kcore, Unavailable>>,
+    /// The device to go through, if one was asked for.
+    importer: Option<Importer>,
     /// The heap that was located last.
     located: String,
 }
@@ -57,11 +63,18 @@ impl Checks {
 }
 
 impl Verifier {
-    pub(super) fn new() -> Self {
-        Self {
+    /// With `importer`, buffers go through the test importer, too. Fails if
+    /// that is not there.
+    pub(super) fn new(importer: bool) -> Result<Self, dma_heap::Error> {
+        Ok(Self {
             kcore: None,
+            importer: if importer {
+                Some(device::open()?)
+            } else {
+                None
+            },
             located: String::new(),
-        }
+        })
     }
 
     /// Makes every check of a heap with buffers of `size` bytes.
@@ -104,6 +117,14 @@ impl Verifier {
             checks.expect(Check::Offset, check_offsets(&buffer));
         } else {
             checks.add(Check::Offset, Status::NotApplicable("one page"));
+        }
+        checks.expect(Check::Dup, sharing::check_dup(&buffer));
+        checks.expect(Check::Fork, sharing::check_fork(&buffer));
+        checks.expect(Check::Socket, sharing::check_socket(&buffer));
+        if let Some(importer) = &self.importer {
+            checks.expect(Check::DmaRead, device::check_read(importer, &buffer));
+            checks.expect(Check::DmaWrite, device::check_write(importer, &buffer));
+            checks.expect(Check::Vmap, device::check_vmap(importer, &buffer));
         }
         let contiguous = self.contiguous(info, &heap, &buffer);
         drop(buffer);
@@ -237,29 +258,6 @@ fn check_reuse(heap: &Heap, size: u64) -> anyhow::Result<()> {
         expect_words(&mapping, |_| 0)
             .map_err(|error| error.context(format!("allocated again, round {round}")))?;
         fill(&mut mapping, Pattern::random()?)?;
-    }
-    Ok(())
-}
-
-fn fill(mapping: &mut Mapping<'_>, pattern: Pattern) -> anyhow::Result<()> {
-    let access = mapping.write()?;
-    access.fill_with(|index| pattern.word(index));
-    Ok(access.finish()?)
-}
-
-/// Fails with the first word that is not as wanted.
-fn expect_words(mapping: &Mapping<'_>, wanted: impl Fn(usize) -> u64) -> anyhow::Result<()> {
-    let access = mapping.read()?;
-    let mismatch = access.find_mismatch(&wanted);
-    access.finish()?;
-    if let Some((index, word)) = mismatch {
-        let byte = index * size_of::<u64>();
-        anyhow::bail!(
-            "byte {byte} of {} (page {}) reads {word:#018x} instead of {:#018x}",
-            mapping.len(),
-            byte / dma_heap::page_size(),
-            wanted(index)
-        );
     }
     Ok(())
 }

@@ -3,8 +3,11 @@
 //! `dmaheap verify`.
 
 mod checks;
+mod content;
+mod device;
 mod progress;
 mod report;
+mod sharing;
 
 use crate::Outcome;
 use crate::cli::VerifyOptions;
@@ -12,6 +15,8 @@ use checks::Verifier;
 use dma_heap::HeapInfo;
 use progress::Progress;
 use report::Report;
+pub(crate) use sharing::RECEIVE;
+pub(crate) use sharing::receive;
 
 /// Checks the heaps asked for, or all.
 pub(crate) fn run(options: &VerifyOptions) -> anyhow::Result<Outcome> {
@@ -34,7 +39,7 @@ pub(crate) fn run(options: &VerifyOptions) -> anyhow::Result<Outcome> {
         options.sizes.clone()
     };
     let mut report = Report::default();
-    let mut verifier = Verifier::new();
+    let mut verifier = Verifier::new(options.importer)?;
     let progress = Progress::new(heaps.len() * sizes.len());
     for heap in &heaps {
         for size in &sizes {

@@ -21,7 +21,7 @@ pub(super) enum Status {
     NotApplicable(&'static str),
 }
 
-/// The checks, which are the columns of the table.
+/// The checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Check {
@@ -37,22 +37,63 @@ pub(super) enum Check {
     SecondMapping,
     /// A mapping from inside the buffer shows what is there.
     Offset,
+    /// A duplicate descriptor is the same buffer.
+    Dup,
+    /// A forked child has the same buffer.
+    Fork,
+    /// A process that was sent the descriptor has the same buffer.
+    Socket,
+    /// A device reads what the CPU wrote.
+    DmaRead,
+    /// The CPU reads what a device wrote.
+    DmaWrite,
+    /// The kernel's own mapping shows the same memory.
+    Vmap,
     /// Memory is zero when allocated again.
     Reuse,
     /// Its pages are in a row in physical memory.
     Contiguous,
 }
 
-const COLUMNS: [(Check, &str); 8] = [
-    (Check::Alloc, "ALLOC"),
-    (Check::Size, "SIZE"),
-    (Check::Zeroed, "ZEROED"),
-    (Check::Pattern, "PATTERN"),
-    (Check::SecondMapping, "2ND MAP"),
-    (Check::Offset, "OFFSET"),
-    (Check::Reuse, "REUSE"),
-    (Check::Contiguous, "CONTIGUOUS"),
+/// A column's title and checks.
+type Column = (&'static str, &'static [Check]);
+
+/// The columns of the table and their checks: related ones share one, so that
+/// it stays narrow enough to be read. A column of checks that nobody asked for
+/// is left out.
+const COLUMNS: [Column; 11] = [
+    ("ALLOC", &[Check::Alloc]),
+    ("SIZE", &[Check::Size]),
+    ("ZEROED", &[Check::Zeroed]),
+    ("PATTERN", &[Check::Pattern]),
+    ("2ND MAP", &[Check::SecondMapping]),
+    ("OFFSET", &[Check::Offset]),
+    ("SHARED", &[Check::Dup, Check::Fork, Check::Socket]),
+    ("DMA", &[Check::DmaRead, Check::DmaWrite]),
+    ("VMAP", &[Check::Vmap]),
+    ("REUSE", &[Check::Reuse]),
+    ("CONTIGUOUS", &[Check::Contiguous]),
 ];
+
+/// Columns that are shown only if one of their checks was made.
+const OPTIONAL: [&str; 2] = ["DMA", "VMAP"];
+
+impl Check {
+    /// What it is called in a line of text.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Dup => "DUP",
+            Self::Fork => "FORK",
+            Self::Socket => "SOCKET",
+            Self::DmaRead => "DMA READ",
+            Self::DmaWrite => "DMA WRITE",
+            _ => COLUMNS
+                .iter()
+                .find(|(_, checks)| checks.contains(&self))
+                .map_or("", |(title, _)| title),
+        }
+    }
+}
 
 /// One check of one buffer.
 #[derive(Clone, Debug, Serialize)]
@@ -74,24 +115,40 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn status(&self, check: Check) -> Option<&Status> {
+    fn has(&self, checks: &[Check]) -> bool {
         self.checks
             .iter()
-            .find(|checked| checked.check == check)
-            .map(|checked| &checked.status)
+            .any(|checked| checks.contains(&checked.check))
     }
 
-    fn cells(&self) -> Vec<String> {
+    /// What a column says: the worst of its checks.
+    fn cell(&self, checks: &[Check]) -> &'static str {
+        let worst = self
+            .checks
+            .iter()
+            .filter(|checked| checks.contains(&checked.check))
+            .map(|checked| match checked.status {
+                Status::NotApplicable(_) => 0,
+                Status::Passed => 1,
+                Status::Skipped(_) => 2,
+                Status::Failed(_) => 3,
+            })
+            .max();
+        match worst {
+            Some(3) => "FAILED",
+            Some(2) => "skipped",
+            Some(1) => "ok",
+            _ => "-",
+        }
+    }
+
+    fn cells(&self, columns: &[Column]) -> Vec<String> {
         let mut cells = vec![self.heap.clone(), format_size(self.size)];
-        cells.extend(COLUMNS.iter().map(|(check, _)| {
-            match self.status(*check) {
-                Some(Status::Passed) => "ok",
-                Some(Status::Failed(_)) => "FAILED",
-                Some(Status::Skipped(_)) => "skipped",
-                Some(Status::NotApplicable(_)) | None => "-",
-            }
-            .to_owned()
-        }));
+        cells.extend(
+            columns
+                .iter()
+                .map(|(_, checks)| self.cell(checks).to_owned()),
+        );
         cells.push(self.ms.to_string());
         cells
     }
@@ -139,16 +196,26 @@ impl Report {
         self.document().failed > 0
     }
 
+    fn columns(&self) -> Vec<Column> {
+        COLUMNS
+            .into_iter()
+            .filter(|(title, checks)| {
+                !OPTIONAL.contains(title) || self.rows.iter().any(|row| row.has(checks))
+            })
+            .collect()
+    }
+
     pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
         if json {
             return output::print_json(&self.document());
         }
+        let columns = self.columns();
         let mut header = vec!["HEAP", "LENGTH"];
-        header.extend(COLUMNS.iter().map(|(_, title)| *title));
+        header.extend(columns.iter().map(|(title, _)| *title));
         header.push("MS");
         let mut table = output::table(&header);
         for row in &self.rows {
-            table.add_row(row.cells());
+            table.add_row(row.cells(&columns));
         }
         output::print_table(&table)?;
         output::print_text(&self.details()?)
@@ -161,10 +228,7 @@ impl Report {
         let mut told = Vec::new();
         for row in &self.rows {
             for Checked { check, status } in &row.checks {
-                let name = COLUMNS
-                    .iter()
-                    .find(|(column, _)| column == check)
-                    .map_or("", |(_, title)| *title);
+                let name = check.title();
                 match status {
                     Status::Failed(detail) => writeln!(
                         text,
@@ -246,13 +310,31 @@ mod tests {
 
     #[test]
     fn cells_follow_the_columns() {
-        let report = report();
-        let cells = report.rows.first().map(Row::cells).unwrap_or_default();
+        let mut report = report();
+        let cells = |report: &Report| {
+            let columns = report.columns();
+            report.rows.first().map(|row| row.cells(&columns))
+        };
+        let wanted = [
+            "system", "4 KiB", "ok", "-", "FAILED", "-", "-", "-", "-", "-", "skipped", "1",
+        ];
+        assert_eq!(cells(&report), Some(wanted.map(str::to_owned).to_vec()));
+        let add = |report: &mut Report, check, status: Status| {
+            for row in &mut report.rows {
+                let status = status.clone();
+                row.checks.push(Checked { check, status });
+            }
+        };
+        add(&mut report, Check::Dup, Status::Passed);
+        add(&mut report, Check::Vmap, Status::Passed);
+        let wanted = [
+            "system", "4 KiB", "ok", "-", "FAILED", "-", "-", "-", "ok", "ok", "-", "skipped", "1",
+        ];
+        assert_eq!(cells(&report), Some(wanted.map(str::to_owned).to_vec()));
+        add(&mut report, Check::Fork, Status::Failed("no".into()));
         assert_eq!(
-            cells,
-            [
-                "system", "4 KiB", "ok", "-", "FAILED", "-", "-", "-", "-", "skipped", "1"
-            ]
+            cells(&report).and_then(|cells| cells.get(8).cloned()),
+            Some("FAILED".into())
         );
     }
 }
