@@ -68,11 +68,13 @@ impl Target {
 /// The bytes of a pattern, from byte `offset` on.
 pub(crate) fn pattern_bytes(pattern: Pattern, offset: usize, len: usize) -> Vec<u8> {
     const WORD: usize = size_of::<u64>();
-    (offset / WORD..=(offset + len) / WORD)
-        .flat_map(|index| pattern.word(index).to_ne_bytes())
-        .skip(offset % WORD)
-        .take(len)
-        .collect()
+    let mut bytes = Vec::with_capacity(len + 2 * WORD);
+    for index in offset / WORD..=(offset + len) / WORD {
+        bytes.extend_from_slice(&pattern.word(index).to_ne_bytes());
+    }
+    bytes.drain(..offset % WORD);
+    bytes.truncate(len);
+    bytes
 }
 
 /// Fails at the first byte that is not as wanted.
@@ -82,8 +84,16 @@ pub(crate) fn same_bytes(
     seen: &[u8],
     wanted: &[u8],
 ) -> Result<(), Failure> {
+    // Whole slices are compared much faster than byte by byte.
+    if seen == wanted {
+        return Ok(());
+    }
     match seen.iter().zip(wanted).position(|(a, b)| a != b) {
-        None => Ok(()),
+        None => fail(format!(
+            "{what}: {} bytes instead of {}",
+            seen.len(),
+            wanted.len()
+        )),
         Some(at) => fail(format!(
             "{what}: byte {} reads {:#04x} instead of {:#04x} (of bytes {offset} to {})",
             offset + at,
