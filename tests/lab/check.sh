@@ -113,7 +113,7 @@ check_clippy_module() {
 	# Clippy speaks only when it compiles, so the folder must be new.
 	rm -rf "$BUILD/clippy"
 	mkdir -p "$BUILD/clippy"
-	kernel_make -j"$JOBS" M="$SRC" MO="$BUILD/clippy" CLIPPY=1 \
+	kernel_make -j"$JOBS" M="$SRC" MO="$BUILD/clippy" CLIPPY=1 RUST_DMA_HEAP_TESTS=1 \
 		KRUSTFLAGS="-Dwarnings -Dclippy::undocumented_unsafe_blocks" modules
 }
 

@@ -5,14 +5,13 @@
 # tree stays clean.
 
 MODULE=rust_dma_heap
-
-module_make() {
-	mkdir -p "$BUILD/$ARCH/module"
-	kernel_make -j"$JOBS" M="$SRC" MO="$BUILD/$ARCH/module" "$@" modules
-}
+# For tests: plays a device that maps buffers.
+IMPORTER=dma_buf_test_importer
 
 module_build() {
-	module_make
+	mkdir -p "$BUILD/$ARCH/module"
+	kernel_make -j"$JOBS" M="$SRC" MO="$BUILD/$ARCH/module" RUST_DMA_HEAP_TESTS=1 modules
 	# Debug information makes the module many times its size.
 	"${CROSS}objcopy" --strip-debug "$BUILD/$ARCH/module/$MODULE.ko" "$BUILD/$ARCH/$MODULE.ko"
+	"${CROSS}objcopy" --strip-debug "$BUILD/$ARCH/module/$IMPORTER.ko" "$BUILD/$ARCH/$IMPORTER.ko"
 }

@@ -35,7 +35,7 @@ prepare_tools() {
 # prepare_initramfs [FILE...]: FILEs beside the usual content.
 prepare_initramfs() {
 	initramfs_build "$BUILD/$ARCH/initramfs.cpio" "$(kernel_dir)/package/usr/bin/busybox" \
-		"$BUILD/$ARCH/$MODULE.ko" "$BUILD/$ARCH"/{dmaheap,dmaheap-kselftest} "$@"
+		"$BUILD/$ARCH"/{"$MODULE","$IMPORTER"}.ko "$BUILD/$ARCH"/{dmaheap,dmaheap-kselftest} "$@"
 }
 
 # prepare ARCH: all of it, for the commands that need one machine.

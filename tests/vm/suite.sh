@@ -23,6 +23,7 @@ load_module
 # shellcheck disable=SC2086 # names, one a word
 test_in_vm names $heaps
 test_in_vm verify
+test_in_vm importer
 test_in_vm sysfs
 for heap in $heaps; do
 	run_test "kselftest-$heap" 300 dmaheap-kselftest "$heap"
