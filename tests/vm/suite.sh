@@ -25,6 +25,7 @@ test_in_vm names $heaps
 test_in_vm verify
 test_in_vm importer
 test_in_vm sysfs
+insmod /lab/dma_buf_test_importer.ko
 for heap in $heaps; do
 	run_test "kselftest-$heap" 300 dmaheap-kselftest "$heap"
 	if [ -e /lab/dmaheap-kselftest-i386 ]; then
@@ -34,5 +35,6 @@ done
 case $heaps in
 *system-pooled*) run_test kselftest-kernel-system 300 dmaheap-kselftest system ;;
 esac
+rmmod dma_buf_test_importer
 test_in_vm busy
 test_in_vm reload
