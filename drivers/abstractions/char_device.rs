@@ -82,7 +82,7 @@ pub(crate) struct CharDevices<T: FileOperations> {
     #[pin]
     cdev: Opaque<bindings::cdev>,
     nodes: KVec<Arc<T>>,
-    _numbers: Arc<DeviceNumbers>,
+    numbers: Arc<DeviceNumbers>,
 }
 
 // SAFETY: The C side locks `cdev`, and `T` is `Send` and `Sync`.
@@ -109,20 +109,25 @@ impl<T: FileOperations> CharDevices<T> {
                 }
             },
             nodes,
+            numbers,
+            // The last field: once it is added, a process that opens a node reads the others.
             cdev <- Opaque::try_ffi_init(|cdev| {
-                // SAFETY: `this` is where the value is being made; `nodes` is initialized.
-                let count = unsafe { (*this.as_ptr()).nodes.len() } as u32;
+                // SAFETY: `this` is where the value is being made; both fields are initialized.
+                let (first, count) = unsafe {
+                    let this = this.as_ptr();
 
-                // SAFETY: `cdev` is pinned memory for us to initialize, and the operations are
-                // static. Processes find `nodes` through `cdev` and it is initialized by now.
+                    ((*this).numbers.first, (*this).nodes.len() as u32)
+                };
+
                 // INVARIANT: On success, the numbers lead to `cdev`.
+                // SAFETY: `cdev` is pinned memory for us to initialize, and the operations are
+                // static. What processes find through `cdev` is initialized.
                 unsafe {
                     bindings::cdev_init(cdev, &Vtable::<T>::OPERATIONS);
                     (*cdev).owner = this_module::<T::OwnerModule>().as_ptr();
-                    to_result(bindings::cdev_add(cdev, numbers.first, count))
+                    to_result(bindings::cdev_add(cdev, first, count))
                 }
             }),
-            _numbers: numbers.clone(),
         })
     }
 }
@@ -162,7 +167,7 @@ impl<T: FileOperations> Vtable<T> {
                 &*container_of!(Opaque::cast_from(cdev), CharDevices<T>, cdev)
             };
             // SAFETY: The inode is valid, and its number is in our range.
-            let minor = unsafe { (*inode).i_rdev } - this._numbers.first;
+            let minor = unsafe { (*inode).i_rdev } - this.numbers.first;
             let node = this.nodes.get(minor as usize).ok_or(ENODEV)?;
 
             // SAFETY: The file is being opened, and the field is for us.
