@@ -4,19 +4,26 @@
 # The userspace programs, linked statically: the same file runs in an initramfs
 # and on any board.
 
-# cargo_run TARGET ARGUMENT...: cargo in tools/, for a Rust target. Its output
-# goes to the cache, keyed by compiler and checkout: cargo compares times of
-# files only, so two checkouts must not share it.
-cargo_run() {
-	local target=$1 name linker
-	shift
-	name=$(tr 'a-z-' 'A-Z_' <<<"$target")
-	linker=${target%%-*}-linux-gnu-gcc-14
-	export CARGO_BUILD_TARGET=$target
+# The settings for all targets go to every call: cargo makes what runs at build
+# time anew, and all that depends on it, when the machine's own linker changes.
+cargo_settings() {
+	local target name
+	for target in x86_64 aarch64 i686; do
+		name=${target^^}_UNKNOWN_LINUX_GNU
+		export "CARGO_TARGET_${name}_LINKER=$target-linux-gnu-gcc-14"
+		export "CARGO_TARGET_${name}_RUSTFLAGS=-C target-feature=+crt-static"
+	done
+	# Keyed by compiler and checkout: cargo compares times of files only, so two
+	# checkouts must not share what it has built.
 	CARGO_TARGET_DIR=/lab/target/$({ rustc -vV && say "$SRC"; } | digest -)
 	export CARGO_TARGET_DIR
-	export "CARGO_TARGET_${name}_LINKER=$linker"
-	export "CARGO_TARGET_${name}_RUSTFLAGS=-C target-feature=+crt-static"
+}
+
+# cargo_run TARGET ARGUMENT...: cargo in tools/, for a Rust target.
+cargo_run() {
+	export CARGO_BUILD_TARGET=$1
+	shift
+	cargo_settings
 	(cd "$SRC/tools" && cargo "$@")
 }
 
