@@ -182,9 +182,19 @@ impl SgTable {
         Ok(())
     }
 
-    /// Ends the DMA mapping, if there is one. Wraps `dma_unmap_sgtable()`.
+    /// Ends the DMA mapping, if there is one, and makes what the device wrote visible to the CPU.
+    /// Wraps `dma_unmap_sgtable()`.
     pub(crate) fn unmap(self: Pin<&mut Self>) {
-        self.get().end_mapping();
+        self.get().end_mapping(0);
+    }
+
+    /// Ends a DMA mapping, if there is one, that was synced for the CPU when the device was done.
+    ///
+    /// The caches stay as they are (`DMA_ATTR_SKIP_CPU_SYNC`): the CPU may have written since, and
+    /// to drop its cache lines now would lose that.
+    pub(crate) fn unmap_synced(self: Pin<&mut Self>) {
+        self.get()
+            .end_mapping(bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong);
     }
 
     /// Makes what the device wrote visible to the CPU. Wraps `dma_sync_sgtable_for_cpu()`.
@@ -243,7 +253,7 @@ impl SgTable {
         unsafe { self.get_unchecked_mut() }
     }
 
-    fn end_mapping(&mut self) {
+    fn end_mapping(&mut self, attributes: c_ulong) {
         if let Some(mapping) = self.mapping.take() {
             // SAFETY: By the type invariants, the table was mapped for this device and direction,
             // and `take()` made sure that this is the only time that it is unmapped.
@@ -252,7 +262,7 @@ impl SgTable {
                     raw_device(&mapping.device),
                     self.table.get(),
                     mapping.direction.into(),
-                    0,
+                    attributes,
                 )
             };
         }
@@ -261,7 +271,8 @@ impl SgTable {
 
 impl Drop for SgTable {
     fn drop(&mut self) {
-        self.end_mapping();
+        // A table that still has its mapping here was kept by its owner, who has synced it.
+        self.end_mapping(bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong);
         // SAFETY: By the type invariants, the table is initialized, and it is not mapped any more.
         unsafe { bindings::sg_free_table(self.table.get()) };
     }

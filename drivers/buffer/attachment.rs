@@ -58,13 +58,13 @@ impl Tables {
             .ok_or(EBUSY)
     }
 
-    /// Ends the mapping if no importer uses it.
-    fn drop_idle_mapping(&mut self) {
+    /// Ends the mapping, if no importer uses it, in the way that `end` does.
+    fn end_idle_mapping(&mut self, end: impl FnOnce(Pin<&mut SgTable>)) {
         if self.is_outstanding() {
             return;
         }
         if let Ok(mut table) = self.take_idle() {
-            table.as_mut().unmap();
+            end(table.as_mut());
             self.primary = Some(table.into());
         }
     }
@@ -126,7 +126,8 @@ impl Attachment {
             table.sync_for_device();
             Ok(())
         } else {
-            table.as_mut().unmap();
+            // Only a kept mapping is still there, and it was synced by the last unmap.
+            table.as_mut().unmap_synced();
             table.as_mut().map(device, direction)
         };
         let table = Arc::from(table);
@@ -181,13 +182,13 @@ impl Attachment {
                 primary.sync_for_cpu();
             }
         } else {
-            tables.drop_idle_mapping();
+            tables.end_idle_mapping(SgTable::unmap);
         }
     }
 
     /// Ends a kept mapping that nobody uses, to make room for others.
     pub(super) fn drop_idle_mapping(&self) {
-        self.tables.lock().drop_idle_mapping();
+        self.tables.lock().end_idle_mapping(SgTable::unmap_synced);
     }
 
     /// Makes what the device wrote visible to the CPU, if it has the buffer mapped.
