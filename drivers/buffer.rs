@@ -11,6 +11,9 @@
 #![deny(unsafe_code)]
 
 mod attachment;
+mod export;
+
+pub(crate) use export::Export;
 
 use crate::{
     abstractions::{
@@ -32,7 +35,6 @@ use kernel::{
     dma::DataDirection,
     mm::virt::VmaNew,
     prelude::*,
-    str::CString,
     sync::{
         new_mutex,
         Arc,
@@ -49,7 +51,7 @@ struct State {
 /// A buffer of any heap: blocks of memory with those who use them.
 #[pin_data]
 pub(crate) struct Buffer {
-    heap_name: Arc<CString>,
+    export: Arc<Export>,
     blocks: Arc<BlockList>,
     #[pin]
     state: Mutex<State>,
@@ -60,12 +62,12 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// Makes a buffer of `blocks`, which stay charged for as long as it lives. May sleep.
     pub(crate) fn new(
-        heap_name: Arc<CString>,
+        export: Arc<Export>,
         blocks: KVVec<Block<Zeroed>>,
         charge: Charge,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            heap_name,
+            export,
             blocks: BlockList::new(blocks)?,
             state <- new_mutex!(State {
                 attachments: KVec::new(),
@@ -81,7 +83,7 @@ impl Exporter for Buffer {
     type Attachment = Attachment;
 
     fn name(&self) -> &CStr {
-        &self.heap_name
+        &self.export.name
     }
 
     fn size(&self) -> usize {
@@ -95,6 +97,7 @@ impl Exporter for Buffer {
             .lock()
             .attachments
             .push(attachment.clone(), GFP_KERNEL)?;
+        self.export.attaches.add(1);
         Ok(attachment)
     }
 
@@ -111,7 +114,7 @@ impl Exporter for Buffer {
         device: &Device,
         direction: DataDirection,
     ) -> Result<Arc<SgTable>> {
-        match attachment.map(device, direction) {
+        let table = match attachment.map(device, direction) {
             // Address space of an IOMMU may be what is missing: kept mappings hold some.
             Err(e) if e != EBUSY && e != EINVAL => {
                 for attachment in &self.state.lock().attachments {
@@ -120,7 +123,10 @@ impl Exporter for Buffer {
                 attachment.map(device, direction)
             }
             result => result,
-        }
+        }?;
+
+        self.export.maps.add(1);
+        Ok(table)
     }
 
     fn unmap(&self, attachment: &Attachment, table: Arc<SgTable>) {
@@ -136,6 +142,7 @@ impl Exporter for Buffer {
         for attachment in &state.attachments {
             attachment.sync_for_cpu();
         }
+        self.export.cpu_accesses.add(1);
         Ok(())
     }
 
@@ -152,13 +159,16 @@ impl Exporter for Buffer {
     }
 
     fn mmap(&self, vma: &VmaNew) -> Result {
-        user_mapping::map(vma, &self.blocks)
+        user_mapping::map(vma, &self.blocks)?;
+        self.export.mmaps.add(1);
+        Ok(())
     }
 
     fn vmap(&self) -> Result<Arc<KernelMapping>> {
         let mapping = Arc::new(KernelMapping::new(self.blocks.clone())?, GFP_KERNEL)?;
 
         self.state.lock().vmap = Some(mapping.clone());
+        self.export.vmaps.add(1);
         Ok(mapping)
     }
 

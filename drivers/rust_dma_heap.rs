@@ -14,6 +14,7 @@
 mod abstractions;
 mod accounting;
 mod buffer;
+mod counter;
 mod heap_core;
 mod heaps;
 mod pool;

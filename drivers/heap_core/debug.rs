@@ -8,18 +8,9 @@ use kernel::{
         Dir,
         Scope, //
     },
-    fmt,
     prelude::*,
     sync::Arc, //
 };
-
-fn allocations(device: &Arc<HeapDevice>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "{}", device.allocations())
-}
-
-fn failures(device: &Arc<HeapDevice>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "{}", device.failures())
-}
 
 /// Shows the counters of one heap until the value is dropped. May sleep.
 pub(super) fn counters(
@@ -30,8 +21,15 @@ pub(super) fn counters(
 
     KBox::pin_init(
         root.scope(device, name.name(), |device, dir| {
-            dir.read_callback_file(c"allocations", device, &allocations);
-            dir.read_callback_file(c"failures", device, &failures);
+            let export = device.export();
+
+            dir.read_only_file(c"allocations", &device.allocations);
+            dir.read_only_file(c"failures", &device.failures);
+            dir.read_only_file(c"attaches", &export.attaches);
+            dir.read_only_file(c"maps", &export.maps);
+            dir.read_only_file(c"vmaps", &export.vmaps);
+            dir.read_only_file(c"mmaps", &export.mmaps);
+            dir.read_only_file(c"cpu_accesses", &export.cpu_accesses);
         }),
         GFP_KERNEL,
     )

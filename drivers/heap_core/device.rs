@@ -12,30 +12,30 @@ use crate::{
         dma_buf::DmaBuf, //
     },
     accounting::Account,
-    buffer::Buffer, //
+    buffer::{
+        Buffer,
+        Export, //
+    },
+    counter::Counter, //
 };
 use kernel::{
     fs::file::FileDescriptorReservation,
     page::PAGE_SIZE,
     prelude::*,
     str::CString,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    },
+    sync::Arc,
     uaccess::UserPtr, //
 };
 
 /// A named heap with its account.
 pub(super) struct HeapDevice {
-    name: Arc<CString>,
+    export: Arc<Export>,
     heap: KBox<dyn Heap>,
     account: Arc<Account>,
-    allocations: Atomic<u64>,
-    failures: Atomic<u64>,
+    /// Buffers made.
+    pub(super) allocations: Counter,
+    /// Valid requests that failed.
+    pub(super) failures: Counter,
 }
 
 impl HeapDevice {
@@ -43,11 +43,11 @@ impl HeapDevice {
     pub(super) fn new(name: CString, heap: KBox<dyn Heap>) -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
-                name: Arc::new(name, GFP_KERNEL)?,
+                export: Arc::new(Export::new(name), GFP_KERNEL)?,
                 heap,
                 account: Account::new()?,
-                allocations: Atomic::new(0),
-                failures: Atomic::new(0),
+                allocations: Counter::new(),
+                failures: Counter::new(),
             },
             GFP_KERNEL,
         )?)
@@ -55,7 +55,7 @@ impl HeapDevice {
 
     /// Returns the name: that of the node, the device and the exporter.
     pub(super) fn name(&self) -> &CStr {
-        &self.name
+        &self.export.name
     }
 
     /// Returns where the memory comes from.
@@ -68,14 +68,9 @@ impl HeapDevice {
         &self.account
     }
 
-    /// Returns how many buffers were made since the module was loaded.
-    pub(super) fn allocations(&self) -> u64 {
-        self.allocations.load(Relaxed)
-    }
-
-    /// Returns how many valid requests failed since the module was loaded.
-    pub(super) fn failures(&self) -> u64 {
-        self.failures.load(Relaxed)
+    /// Returns what its buffers share as dma-bufs.
+    pub(super) fn export(&self) -> &Export {
+        &self.export
     }
 
     /// Makes a buffer of `nr_pages` zeroed pages. May sleep.
@@ -87,7 +82,7 @@ impl HeapDevice {
         let charge = self.account.charge(bytes)?;
         let blocks = self.heap.allocate(nr_pages)?;
 
-        DmaBuf::export(Buffer::new(self.name.clone(), blocks, charge), file_flags)
+        DmaBuf::export(Buffer::new(self.export.clone(), blocks, charge), file_flags)
     }
 }
 
@@ -100,7 +95,7 @@ impl FileOperations for HeapDevice {
 
         let dma_buf = self
             .allocate(request.nr_pages, request.fd_flags)
-            .inspect_err(|_| self.failures.add(1, Relaxed))?;
+            .inspect_err(|_| self.failures.add(1))?;
         let fd = FileDescriptorReservation::get_unused_fd_flags(request.fd_flags)?;
 
         // Everything that can fail comes before the descriptor leads to the buffer: a process that
@@ -108,7 +103,7 @@ impl FileOperations for HeapDevice {
         allocation.set_fd(fd.reserved_fd())?;
         command.write(argument, &allocation)?;
         dma_buf.install(fd);
-        self.allocations.add(1, Relaxed);
+        self.allocations.add(1);
         Ok(0)
     }
 }
