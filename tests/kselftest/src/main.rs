@@ -19,6 +19,7 @@ mod importer;
 mod limits;
 mod memory;
 mod mmap;
+mod options;
 mod outcome;
 mod permission;
 mod remapping;
@@ -31,6 +32,8 @@ mod unloading;
 mod zeroing;
 
 use dma_heap::pattern;
+use options::NoOptions;
+use options::Options;
 use outcome::TestResult;
 use std::process::ExitCode;
 use tap::Tap;
@@ -39,50 +42,61 @@ use target::Target;
 /// A test: what it asserts, and how.
 type Test = (&'static str, fn(&Target) -> TestResult);
 
+/// A subject, by the name that selects it, and its tests.
+type Topic = (&'static str, &'static [Test]);
+
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TESTS: [&[Test]; 13] = [
-    abi::TESTS,
-    bad_input::TESTS,
-    permission::TESTS,
-    mmap::TESTS,
-    remapping::TESTS,
-    sharing::TESTS,
-    memory::TESTS,
-    zeroing::TESTS,
-    importer::TESTS,
-    coherence::TESTS,
-    unloading::TESTS,
-    limits::TESTS,
-    exhaustion::TESTS,
+const TOPICS: [Topic; 13] = [
+    ("abi", abi::TESTS),
+    ("bad-input", bad_input::TESTS),
+    ("permission", permission::TESTS),
+    ("mmap", mmap::TESTS),
+    ("remapping", remapping::TESTS),
+    ("sharing", sharing::TESTS),
+    ("memory", memory::TESTS),
+    ("zeroing", zeroing::TESTS),
+    ("importer", importer::TESTS),
+    ("coherence", coherence::TESTS),
+    ("unloading", unloading::TESTS),
+    ("limits", limits::TESTS),
+    ("exhaustion", exhaustion::TESTS),
 ];
 
 const HELP: &str = "\
-Usage: dmaheap-kselftest [--seed=NUMBER] [HEAP]...
+Usage: dmaheap-kselftest [--only=TOPIC,...] [--seed=NUMBER] [HEAP]...
 
 Tests dma-buf heaps and prints TAP version 13. HEAP is a name in /dev/dma_heap;
 without one, every heap of the module rust_dma_heap is tested. Tests that need
 a device are skipped unless the module dma_buf_test_importer is loaded. NUMBER
 is what an earlier run printed, to have its random numbers again.
 
-Exit status: 0 passed, 1 failed, 4 skipped (nothing could be tested)";
+Exit status: 0 passed, 1 failed, 4 skipped (nothing could be tested)
+
+Topics: ";
 
 fn main() -> ExitCode {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(role) = child::role(&arguments) {
         return role;
     }
-    let seed = take_seed(&mut arguments).or_else(|| pattern::random_word().ok());
-    if arguments.iter().any(|argument| argument.starts_with('-')) {
-        println!("{HELP}");
-        let asked = arguments.iter().all(|a| a == "--help" || a == "-h");
-        return ExitCode::from(if asked { 0 } else { 1 });
-    }
+    let topics = TOPICS.map(|(name, _)| name);
+    let options = match Options::parse(arguments.iter().map(String::as_str), &topics) {
+        Ok(options) => options,
+        Err(NoOptions::Help) => {
+            println!("{HELP}{}", topics.join(", "));
+            return ExitCode::SUCCESS;
+        }
+        Err(NoOptions::Wrong(what)) => {
+            eprintln!("error: {what}\n\n{HELP}{}", topics.join(", "));
+            return ExitCode::FAILURE;
+        }
+    };
     let mut tap = Tap::start();
-    let Some(seed) = seed else {
+    let Some(seed) = options.seed.or_else(|| pattern::random_word().ok()) else {
         return tap.bail_out("the kernel has no random number: name one with --seed=NUMBER");
     };
-    let names = if arguments.is_empty() {
+    let names = if options.heaps.is_empty() {
         match own_heaps() {
             Ok(names) if names.is_empty() => {
                 return tap.skip_all(
@@ -94,7 +108,7 @@ fn main() -> ExitCode {
             Err(error) => return tap.bail_out(&error.to_string()),
         }
     } else {
-        arguments
+        options.heaps.clone()
     };
     let mut targets = Vec::new();
     for name in names {
@@ -106,29 +120,19 @@ fn main() -> ExitCode {
             Err(error) => return tap.bail_out(&error.to_string()),
         }
     }
-    tap.plan(targets.len() * TESTS.iter().map(|topic| topic.len()).sum::<usize>());
+    let tests: Vec<&Test> = TOPICS
+        .iter()
+        .filter(|(topic, _)| options.wants(topic))
+        .flat_map(|(_, tests)| *tests)
+        .collect();
+    tap.plan(targets.len() * tests.len());
     tap.diagnostic(&format!("random numbers: --seed={seed:#x}"));
     for target in &targets {
-        for (name, test) in TESTS.iter().copied().flatten() {
+        for (name, test) in &tests {
             tap.result(target.name(), name, &test(target));
         }
     }
     tap.finish()
-}
-
-/// Takes the option `--seed=NUMBER`, hexadecimal after `0x`, out of the
-/// arguments. What is no such option stays there.
-fn take_seed(arguments: &mut Vec<String>) -> Option<u64> {
-    let seed = |argument: &String| {
-        let number = argument.strip_prefix("--seed=")?;
-        match number.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok(),
-            None => number.parse().ok(),
-        }
-    };
-    let found = arguments.iter().find_map(seed);
-    arguments.retain(|argument| seed(argument).is_none());
-    found
 }
 
 fn own_heaps() -> Result<Vec<String>, dma_heap::Error> {
