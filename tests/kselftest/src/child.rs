@@ -16,6 +16,7 @@ use dma_heap::Error;
 use dma_heap::Heap;
 use dma_heap::pattern::Pattern;
 use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -37,16 +38,20 @@ pub(crate) enum Role {
     Fill,
     /// Allocate once.
     Once,
+    /// Allocate once from the node that is standard input, and send the buffer
+    /// over standard output.
+    Give,
     /// Receive a buffer over standard input, check what it holds and fill it
     /// anew; says on standard error what is wrong.
     Receive,
 }
 
-const ROLES: [(Role, &str); 5] = [
+const ROLES: [(Role, &str); 6] = [
     (Role::Open, "open"),
     (Role::Loop, "loop"),
     (Role::Fill, "fill"),
     (Role::Once, "once"),
+    (Role::Give, "give"),
     (Role::Receive, "receive"),
 ];
 
@@ -83,7 +88,7 @@ pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
         (Some((role, _)), Ok(size)) => match play(*role, heap, size) {
             Ok(()) => 0,
             Err(Unplayed::Heap(error)) => error.errno().map_or(CONFUSED, Errno::raw_os_error),
-            Err(Unplayed::NothingToFill) => CONFUSED,
+            Err(Unplayed::NothingToFill | Unplayed::NoNode) => CONFUSED,
         },
         _ => CONFUSED,
     };
@@ -95,6 +100,8 @@ enum Unplayed {
     Heap(Error),
     /// The heap refused the first buffer already.
     NothingToFill,
+    /// Standard input cannot be duplicated.
+    NoNode,
 }
 
 impl From<Error> for Unplayed {
@@ -104,6 +111,11 @@ impl From<Error> for Unplayed {
 }
 
 fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
+    if role == Role::Give {
+        let node = std::io::stdin().as_fd().try_clone_to_owned();
+        let heap = Heap::from_fd(heap, node.map_err(|_| Unplayed::NoNode)?)?;
+        return Ok(heap.alloc(size)?.send(std::io::stdout(), b"a buffer")?);
+    }
     let heap = Heap::open(heap)?;
     match role {
         Role::Open => Ok(()),
@@ -130,8 +142,8 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
             heap.alloc(size)?;
             Ok(())
         }
-        // Needs no heap.
-        Role::Receive => Err(Unplayed::NothingToFill),
+        // Need no heap, or another's.
+        Role::Give | Role::Receive => Err(Unplayed::NothingToFill),
     }
 }
 

@@ -29,6 +29,7 @@ mod system;
 mod tap;
 mod target;
 mod unloading;
+mod users;
 mod zeroing;
 
 use dma_heap::pattern;
@@ -47,7 +48,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 13] = [
+const TOPICS: [Topic; 14] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -60,6 +61,7 @@ const TOPICS: [Topic; 13] = [
     ("coherence", coherence::TESTS),
     ("unloading", unloading::TESTS),
     ("limits", limits::TESTS),
+    ("users", users::TESTS),
     ("exhaustion", exhaustion::TESTS),
 ];
 

@@ -13,7 +13,9 @@ use rustix::fs::OFlags;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::path::PathBuf;
 
 /// How a buffer's file descriptor is made.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,34 @@ impl Heap {
         })
     }
 
+    /// Takes the node of the heap `name` from whoever has opened it, as a
+    /// process without rights gets it from one with them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAHeap`] if it is not the node that `/dev/dma_heap/<name>` is,
+    /// [`Error::Open`] if that is missing or cannot be looked at,
+    /// [`Error::BadHeapName`] if the name is no plain file name.
+    pub fn from_fd(name: &str, node: OwnedFd) -> Result<Self, Error> {
+        let path = node_path(name)?;
+        let fail = |errno| Error::Open {
+            path: path.clone(),
+            errno,
+        };
+        let given = rustix::fs::fstat(&node).map_err(fail)?;
+        let wanted = rustix::fs::stat(&path).map_err(fail)?;
+        if !FileType::from_raw_mode(given.st_mode).is_char_device()
+            || !FileType::from_raw_mode(wanted.st_mode).is_char_device()
+            || given.st_rdev != wanted.st_rdev
+        {
+            return Err(Error::NotAHeap { path });
+        }
+        Ok(Self {
+            node: File::from(node),
+            name: name.to_owned(),
+        })
+    }
+
     /// The heap's name: its node's.
     pub fn name(&self) -> &str {
         &self.name
@@ -120,13 +150,17 @@ impl AsFd for Heap {
     }
 }
 
-fn open_node(name: &str) -> Result<File, Error> {
+fn node_path(name: &str) -> Result<PathBuf, Error> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         return Err(Error::BadHeapName {
             name: name.to_owned(),
         });
     }
-    let path = Path::new(HEAP_DIR).join(name);
+    Ok(Path::new(HEAP_DIR).join(name))
+}
+
+fn open_node(name: &str) -> Result<File, Error> {
+    let path = node_path(name)?;
     // The heap interface never looks at the node's access mode, so the least
     // that a user may have been given is enough.
     let node = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(
@@ -166,5 +200,17 @@ mod tests {
         for name in ["", ".", "..", "../null", "a/b", "a\0b"] {
             assert!(matches!(Heap::open(name), Err(Error::BadHeapName { .. })));
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_node_is_refused() -> std::io::Result<()> {
+        let null = || File::open("/dev/null").map(OwnedFd::from);
+        // Neither under a name that no heap has, nor under none.
+        assert!(Heap::from_fd("no such heap", null()?).is_err());
+        assert!(matches!(
+            Heap::from_fd("../null", null()?),
+            Err(Error::BadHeapName { .. })
+        ));
+        Ok(())
     }
 }

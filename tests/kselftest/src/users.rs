@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the buffers of one user may take: half of the heap's limit.
+//!
+//! The users are child processes that got the heap's node from root. They end at
+//! once, and their buffers stay with this process.
+
+use crate::Test;
+use crate::child;
+use crate::child::Role;
+use crate::limits::Limit;
+use crate::limits::NO_LIMIT;
+use crate::outcome::Failure;
+use crate::outcome::Outcome::Pass;
+use crate::outcome::TestResult;
+use crate::outcome::errno;
+use crate::outcome::fail;
+use crate::outcome::refused;
+use crate::outcome::skip;
+use crate::target::Target;
+use crate::target::page;
+use dma_heap::Buffer;
+use dma_heap::Errno;
+use dma_heap::sys::pages::Pages;
+use std::os::fd::AsFd as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a user's share is exact: EDQUOT beyond", exact),
+    ("a user pays for a buffer that others hold", whoever_holds),
+    ("a user's share leaves the rest to others", others),
+    ("root is bound by the whole limit only", root),
+];
+
+/// Two users who own nothing, by tradition.
+const ONE: u32 = 65534;
+const ANOTHER: u32 = 65533;
+
+/// Pages of a user's share, beyond what the heap's other buffers take.
+const PAGES: u64 = 8;
+
+/// Runs a test with a limit of which a user gets a known share in bytes.
+fn with_share(target: &Target, test: impl FnOnce(u64) -> Result<(), Failure>) -> TestResult {
+    let (Some(before), Some(used)) = (target.limit(), target.used()) else {
+        return skip(NO_LIMIT);
+    };
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    let share = used + PAGES * page();
+    let lowered = match Limit::set(target, before, 2 * share) {
+        Ok(limit) => limit,
+        Err(reason) => return skip(reason),
+    };
+    test(share)?;
+    target.expect_used(Some(used))?;
+    drop(lowered);
+    Ok(Pass)
+}
+
+/// Allocates as `user`, in a process that ends before this returns.
+fn alloc_as(user: u32, target: &Target, bytes: u64) -> Result<Result<Buffer, Errno>, Failure> {
+    let (near, far) = UnixStream::pair()?;
+    let node = target.heap.as_fd().try_clone_to_owned()?;
+    let status = child::command(Role::Give, target.name(), bytes)?
+        .uid(user)
+        .gid(user)
+        .stdin(node)
+        .stdout(OwnedFd::from(far))
+        .status()?;
+    match status.code() {
+        Some(0) => Ok(Ok(Buffer::receive(&near)?.0)),
+        Some(code) if code != child::CONFUSED => Ok(Err(Errno::from_raw_os_error(code))),
+        _ => fail(format!("the child of user {user} ended with {status}")),
+    }
+}
+
+fn exact(target: &Target) -> TestResult {
+    with_share(target, |share| {
+        let alloc = |bytes| alloc_as(ONE, target, bytes);
+        refused("a page too many", alloc(share + page())?, Errno::DQUOT)?;
+        let first = alloc(share - 3 * page())??;
+        refused("four pages of three", alloc(4 * page())?, Errno::DQUOT)?;
+        let second = alloc(3 * page())??;
+        refused("a page of none", alloc(page())?, Errno::DQUOT)?;
+        drop(first);
+        target.expect_used(Some(share - PAGES * page() + 3 * page()))?;
+        drop(alloc(share - 3 * page())??);
+        drop(second);
+        Ok(())
+    })
+}
+
+fn whoever_holds(target: &Target) -> TestResult {
+    with_share(target, |share| {
+        let alloc = || alloc_as(ONE, target, page());
+        let buffer = alloc_as(ONE, target, share)??;
+        refused("with a buffer in root's hands", alloc()?, Errno::DQUOT)?;
+        let mut pages = Pages::map(buffer.as_fd(), 0, 2, true)?;
+        drop(buffer);
+        refused("with a mapping of it", alloc()?, Errno::DQUOT)?;
+        pages.unmap(0..1)?;
+        refused("with one page mapped", alloc()?, Errno::DQUOT)?;
+        drop(pages);
+        target.expect_used(Some(share - PAGES * page()))?;
+        alloc_as(ONE, target, share)??;
+        Ok(())
+    })
+}
+
+fn others(target: &Target) -> TestResult {
+    with_share(target, |share| {
+        let first = alloc_as(ONE, target, share)??;
+        refused(
+            "the first user",
+            alloc_as(ONE, target, page())?,
+            Errno::DQUOT,
+        )?;
+        let second = alloc_as(ANOTHER, target, (PAGES - 1) * page())??;
+        // The last page of the heap's limit, for whoever comes first.
+        let third = target.heap.alloc(page())?;
+        refused(
+            "a full heap",
+            alloc_as(ANOTHER, target, page())?,
+            Errno::NOMEM,
+        )?;
+        drop(third);
+        drop(first);
+        let fourth = alloc_as(ONE, target, page())??;
+        drop((second, fourth));
+        Ok(())
+    })
+}
+
+fn root(target: &Target) -> TestResult {
+    with_share(target, |share| {
+        let rest = share + PAGES * page();
+        let buffer = target.heap.alloc(rest)?;
+        refused(
+            "a page more",
+            errno(target.heap.alloc(page())),
+            Errno::NOMEM,
+        )?;
+        drop(buffer);
+        Ok(())
+    })
+}
