@@ -174,7 +174,7 @@ fn boundary(target: &Target) -> TestResult {
 }
 
 fn one_range(target: &Target) -> TestResult {
-    if target.info().attribute("contiguous") != Some(1) {
+    if !target.is_contiguous() {
         return skip("the heap does not promise contiguous buffers");
     }
     device::with_any(|importer| {

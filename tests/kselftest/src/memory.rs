@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("buffers of a contiguous heap are contiguous", contiguous),
     ("two living buffers share no page", no_sharing),
     ("threads allocate at the same time", threads),
+    ("freed memory comes back", comes_back),
 ];
 
 /// Sizes for blocks of each kind, and one between.
@@ -68,7 +69,7 @@ fn zero_after_splitting(target: &Target) -> TestResult {
 }
 
 fn contiguous(target: &Target) -> TestResult {
-    if target.info().attribute("contiguous") != Some(1) {
+    if !target.is_contiguous() {
         return skip("the heap does not promise contiguous buffers");
     }
     let mut kcore = match Kcore::open() {
@@ -152,4 +153,29 @@ fn thread_rounds(target: &Target, thread: usize) -> Result<(), Failure> {
         expect(&mapping, |index| pattern.word(index))?;
     }
     Ok(())
+}
+
+/// Bytes that are allocated and freed in small pieces: enough to be seen beside
+/// what else a machine does.
+const CHURN: u64 = 24 << 20;
+
+fn comes_back(target: &Target) -> TestResult {
+    // Of each kind of block.
+    for size in [page(), 64 << 10, 1 << 20] {
+        let mut lost = u64::MAX;
+        // What else runs takes memory, too, but not as much every time.
+        for _ in 0..3 {
+            let before = target.free_memory()?;
+            for _ in 0..CHURN / size {
+                target.heap.alloc(size)?;
+            }
+            lost = lost.min(before.saturating_sub(target.free_memory()?));
+        }
+        if lost > CHURN / 2 {
+            return fail(format!(
+                "after {CHURN} bytes in buffers of {size}, {lost} bytes of memory are missing"
+            ));
+        }
+    }
+    Ok(Pass)
 }

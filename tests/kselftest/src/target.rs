@@ -4,6 +4,7 @@
 
 use crate::outcome::Failure;
 use crate::outcome::fail;
+use crate::system;
 use dma_heap::Errno;
 use dma_heap::Error;
 use dma_heap::Heap;
@@ -59,6 +60,15 @@ impl Target {
         self.info.is_ours()
     }
 
+    /// Whether each buffer is one run of physical addresses. Of the kernel's own
+    /// heaps only the names say so, by its rules for them.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        match self.info.attribute("contiguous") {
+            Some(value) => value == 1,
+            None => self.name() == "default_cma_region",
+        }
+    }
+
     /// Bytes that all buffers together may have.
     pub(crate) fn limit(&self) -> Option<u64> {
         self.info.attribute("limit")
@@ -86,6 +96,17 @@ impl Target {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Bytes from which the heap can still take: those of the contiguous areas,
+    /// or of the machine.
+    pub(crate) fn free_memory(&self) -> Result<u64, Failure> {
+        if !self.is_contiguous() {
+            return system::meminfo("MemAvailable");
+        }
+        // What is kept warm is as good as free.
+        let kept = self.info.attribute("pool_held").unwrap_or(0);
+        Ok(system::meminfo("CmaFree")? + kept)
     }
 
     /// Sends an allocation whose structure is as long as `argument`, with
