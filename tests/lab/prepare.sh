@@ -27,6 +27,10 @@ prepare_module() {
 	step "build the module for $ARCH" "module-$ARCH" module_build
 }
 
+prepare_c_heaps() {
+	step "build the kernel's C heaps for $ARCH" "c-heaps-$ARCH" c_heaps_build
+}
+
 prepare_tools() {
 	step "fetch crates" crates-fetch crates_fetch
 	step "build the programs for $ARCH" "tools-$ARCH" tools_build

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The kernel's system heap. */
+#include <drivers/dma-buf/heaps/system_heap.c>
