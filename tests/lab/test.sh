@@ -23,11 +23,33 @@ lab_test() {
 	for arch in arm64 amd64; do
 		arch_select "$arch"
 		kernel_resolve
-		test_boot suite "$APPEND"
+		test_boot suite
+		test_boot suite-zeroing
+		test_boot suite-c-heaps
 	done
-	test_boot suite-nocma ""
+	test_boot suite-bounce
+	test_boot suite-nocma
 	test_kunit
 
+	results
+}
+
+# boot ARCH SUITE: prepares and tests one machine of those that `make test` boots.
+lab_boot() {
+	arch_select "$1"
+	rm -rf "$RESULTS"
+	mkdir -p "$RESULTS"
+	lists_refresh
+	if [ "$ARCH" = amd64 ]; then
+		test_prepare_amd64
+	else
+		test_prepare_arch "$ARCH"
+	fi
+	test_boot "${2:-suite}"
+	results
+}
+
+results() {
 	say ""
 	say "Results:"
 	"$LAB/harness" "$RESULTS" "$SRC/tests/skips"
@@ -38,8 +60,9 @@ test_prepare_arch() {
 	prepare_choose
 	prepare_kernel
 	prepare_module
+	prepare_c_heaps
 	prepare_tools
-	prepare_initramfs
+	test_initramfs
 }
 
 # amd64 also has the i386 programs and the User-mode Linux kernel.
@@ -49,10 +72,18 @@ test_prepare_amd64() {
 	prepare_kernel
 	step "build the User-mode Linux kernel" uml-build uml_build
 	prepare_module
+	prepare_c_heaps
 	step "build the module for User-mode Linux" module-um uml_module
 	prepare_tools
 	step "build the test program for i386" tools-i386 tools_build_i386
-	prepare_initramfs "$BUILD/amd64/dmaheap-kselftest-i386"
+	test_initramfs "$BUILD/amd64/dmaheap-kselftest-i386"
+}
+
+# test_initramfs [FILE...]: FILEs beside what all machines of the tests need.
+test_initramfs() {
+	local heaps
+	mapfile -t heaps < <(c_heaps)
+	prepare_initramfs "${heaps[@]}" "$@"
 }
 
 # result NAME COMMAND...: takes the command's output as the TAP file NAME.
@@ -71,11 +102,21 @@ test_on_host() {
 	result cargo "$LAB/cargo-tap"
 }
 
+# The kernel command line of a suite's machine.
+test_append() {
+	case $1 in
+	suite-nocma) ;;
+	suite-zeroing) say "$APPEND init_on_alloc=0" ;;
+	suite-bounce) say "$APPEND swiotlb=force,track_hiwater" ;;
+	*) say "$APPEND" ;;
+	esac
+}
+
 # Boots $ARCH and runs tests/vm/$1.sh there; cuts its output into TAP files.
 test_boot() {
-	local suite=$1 append=$2 name=$ARCH-$1 status=0 start=$SECONDS
+	local suite=$1 name=$ARCH-$1 status=0 start=$SECONDS
 	say "  ... boot $ARCH for the tests \"$suite\""
-	vm_run "$name" 900 "$SRC/tests/vm/$suite.sh" "$append" || status=$?
+	vm_run "$name" "${VM_TIMEOUT:-900}" "$SRC/tests/vm/$suite.sh" "$(test_append "$suite")" || status=$?
 	"$LAB/results-split" "$BUILD/log/vm-$name.out" "$RESULTS/$name" "$status"
 	result "$name/kernel-log" "$LAB/log-check" "$BUILD/log/vm-$name.console"
 	say "  ok  boot $ARCH for the tests \"$suite\" ($((SECONDS - start)) s)"

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Buffers of every heap in the hands of a device, which the importer module plays.
+# importer.sh [HEAP...]: buffers of these heaps, or of all, in the hands of a
+# device, which the importer module plays.
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-set -- $(ls -1 /dev/dma_heap)
+[ $# -gt 0 ] || set -- $(ls -1 /dev/dma_heap)
 plan $(($# + 2))
 
 insmod /lab/dma_buf_test_importer.ko

@@ -32,9 +32,6 @@ for heap in $heaps; do
 		run_test "kselftest-i386-$heap" 300 dmaheap-kselftest-i386 "$heap"
 	fi
 done
-case $heaps in
-*system-pooled*) run_test kselftest-kernel-system 300 dmaheap-kselftest system ;;
-esac
 rmmod dma_buf_test_importer
 test_in_vm busy
 test_in_vm reload

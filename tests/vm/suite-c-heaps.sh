@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The kernel's own C heaps, and ours beside them: what ours are measured by, and
+# where they differ.
+
+# shellcheck source=tests/vm/lib.sh
+. /lab/lib.sh
+for module in dma-heap system_heap cma_heap; do
+	[ ! -e "/lab/$module.ko" ] || insmod "/lab/$module.ko"
+done
+load_module
+run_test names 30 sh /lab/names.sh system-pooled default_cma_region-pooled
+insmod /lab/dma_buf_test_importer.ko
+for heap in system default_cma_region; do
+	run_test "kselftest-c-$heap" 300 dmaheap-kselftest "$heap"
+done
+rmmod dma_buf_test_importer
+run_test verify 300 sh /lab/verify.sh
+run_test importer 300 sh /lab/importer.sh
+unload_module
