@@ -170,6 +170,9 @@ fn comes_back(target: &Target) -> TestResult {
                 target.heap.alloc(size)?;
             }
             lost = lost.min(before.saturating_sub(target.free_memory()?));
+            if lost <= CHURN / 2 {
+                break;
+            }
         }
         if lost > CHURN / 2 {
             return fail(format!(
