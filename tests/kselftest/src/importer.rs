@@ -17,11 +17,13 @@ use crate::target::Target;
 use crate::target::page;
 use dma_heap::Buffer;
 use dma_heap::Errno;
+use dma_heap::importer::Attachment;
 use dma_heap::importer::DeviceSettings;
 use dma_heap::importer::Direction;
 use dma_heap::importer::DmaMapping;
 use dma_heap::importer::DmaRange;
 use dma_heap::importer::Importer;
+use dma_heap::pattern::Pattern;
 
 pub(crate) const TESTS: &[Test] = &[
     ("devices map a buffer in every direction", every_direction),
@@ -72,12 +74,37 @@ fn every_direction(target: &Target) -> TestResult {
                 }
             }
         }
+        if device::all_bounce()? {
+            written_in_part(&attachment, &buffer)?;
+            crate::mmap::fill(&mut buffer.map()?, pattern)?;
+        }
         attachment.release()?;
         crate::mmap::expect(&buffer.map()?, |index| pattern.word(index))?;
         drop(buffer);
         target.expect_used(used)?;
         Ok(Pass)
     })
+}
+
+/// What the CPU wrote since the last map stays where the device writes nothing:
+/// a bounce buffer is filled from the memory at each map.
+fn written_in_part(attachment: &Attachment<'_>, buffer: &Buffer) -> Result<(), Failure> {
+    let len = usize::try_from(buffer.len())?;
+    for _ in 0..2 {
+        let (cpu, device) = (Pattern::random()?, Pattern::random()?);
+        crate::mmap::fill(&mut buffer.map()?, cpu)?;
+        let mapping = attachment.map(Direction::FromDevice)?;
+        mapping.write(0, &device::pattern_bytes(device, 0, len / 2))?;
+        mapping.release()?;
+        crate::mmap::expect(&buffer.map()?, |index| {
+            if index < len / 2 / size_of::<u64>() {
+                device.word(index)
+            } else {
+                cpu.word(index)
+            }
+        })?;
+    }
+    Ok(())
 }
 
 fn several(target: &Target) -> TestResult {
