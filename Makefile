@@ -13,11 +13,13 @@ KERNEL_CC = $(addprefix CC=,$(shell command -v \
 	"$$(sed -nE 's/^CONFIG_CC_VERSION_TEXT="([^ "]+).*/\1/p' '$(KDIR)/.config')"))
 # The architecture of the lab's virtual machine.
 ARCH ?= amd64
+# The patches of tests/mutants to try.
+MUTANTS ?= *
 
 MACHINE := tests/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module install load unload clean demo test check shell clean-cache help
+.PHONY: module install load unload clean demo test test-mutants check shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -38,6 +40,9 @@ demo:
 
 test:
 	@$(LAB) test
+
+test-mutants:
+	@$(LAB) test-mutants '$(MUTANTS)'
 
 check:
 	@$(LAB) check

@@ -5,6 +5,8 @@
 # log and nothing else, a virtio port carries what the commands print. So no
 # kernel message can land in the middle of a test's result.
 
+VM_FILES=()
+
 # KVM only where a boot has shown that it works: /dev/kvm may exist and QEMU
 # still assert or hang on it.
 vm_accel() {
@@ -33,13 +35,14 @@ kvm_probe() {
 }
 
 # vm_command NAME JOB APPEND: sets QEMU_COMMAND for a machine that runs the
-# script JOB.
+# script JOB. VM_FILES take the place of what the initramfs has of their names.
 vm_command() {
 	local name=$1 job=$2 append=$3 dir
 	vm_accel
 	dir=$(mktemp -d)
 	mkdir "$dir/lab"
 	cp "$job" "$dir/lab/job"
+	[ "${#VM_FILES[@]}" -eq 0 ] || cp "${VM_FILES[@]}" "$dir/lab/"
 	archive "$dir" | cat "$BUILD/$ARCH/initramfs.cpio" - >"$BUILD/log/vm-$name.cpio"
 	rm -r "$dir"
 	QEMU_COMMAND=("$QEMU" -nodefaults -no-user-config -display none -no-reboot
@@ -55,8 +58,8 @@ vm_run() {
 	local name=$1 timeout=$2 job=$3 append=${4-$APPEND} log status
 	log=$BUILD/log/vm-$name
 	vm_command "$name" "$job" "$append"
-	rm -f "$log".{console,out,status}
-	QEMU_COMMAND+=(-serial "file:$log.console" -device virtio-serial-pci
+	rm -f "$log".{console,out,status,pid}
+	QEMU_COMMAND+=(-pidfile "$log.pid" -serial "file:$log.console" -device virtio-serial-pci
 		-chardev "file,id=out,path=$log.out" -device "virtserialport,chardev=out,name=lab.out"
 		-chardev "file,id=status,path=$log.status" -device "virtserialport,chardev=status,name=lab.status")
 	status=0
