@@ -37,6 +37,8 @@ lab_vm() {
 	arch_select "$1"
 	shift
 	prepare "$ARCH"
+	prepare_stock_tests
+	prepare_initramfs "$BUILD/$ARCH/$SELFTEST" "$(stock_modules_dir)"
 	printf '. /lab/lib.sh\n%s\n' "$*" >"$BUILD/log/vm-job"
 	vm_run vm 600 "$BUILD/log/vm-job" || status=$?
 	[ ! -e "$BUILD/log/vm-vm.out" ] || cat "$BUILD/log/vm-vm.out"

@@ -4,15 +4,17 @@
 # What a virtual machine finds at its start: busybox, the module, the programs
 # and the scripts of tests/vm.
 
-# initramfs_build OUT BUSYBOX FILE...: FILEs go into /lab of the guest.
+# initramfs_build OUT BUSYBOX FILE...: FILEs go into /lab of the guest. If one of
+# them is a directory "modules", modprobe finds what is in it.
 initramfs_build() {
 	local out=$1 busybox=$2 dir
 	shift 2
 	dir=$(mktemp -d)
-	mkdir -p "$dir"/{bin,lab,proc,sys,dev,tmp,run,etc}
+	mkdir -p "$dir"/{bin,lib,lab,proc,sys,dev,tmp,run,etc}
 	cp "$busybox" "$dir/bin/busybox"
-	cp "$SRC"/tests/vm/*.sh "$@" "$dir/lab/"
+	cp -r "$SRC"/tests/vm/*.sh "$@" "$dir/lab/"
 	cp "$SRC/tests/vm/init" "$dir/init"
+	ln -s /lab/modules "$dir/lib/modules"
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$dir/etc/passwd"
 	# Users without rights run there, too.
 	chmod 755 "$dir" "$dir/init"

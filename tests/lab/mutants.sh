@@ -56,6 +56,7 @@ mutants_prepare() {
 	lists_refresh
 	prepare_choose
 	prepare_kernel
+	prepare_stock_tests
 	prepare_module
 	prepare_c_heaps
 	prepare_tools

@@ -31,6 +31,13 @@ prepare_c_heaps() {
 	step "build the kernel's C heaps for $ARCH" "c-heaps-$ARCH" c_heaps_build
 }
 
+# What only tests need of the stock kernel: its own importers, and the selftest.
+prepare_stock_tests() {
+	step "fetch drivers of the stock kernel for $ARCH" "stock-modules-$ARCH" stock_modules_fetch
+	step "build the kernel's selftest for $ARCH" "selftest-$ARCH" \
+		selftest_build "${CROSS}gcc-14" "$BUILD/$ARCH/$SELFTEST"
+}
+
 prepare_tools() {
 	step "fetch crates" crates-fetch crates_fetch
 	step "build the programs for $ARCH" "tools-$ARCH" tools_build

@@ -59,6 +59,7 @@ test_prepare_arch() {
 	arch_select "$1"
 	prepare_choose
 	prepare_kernel
+	prepare_stock_tests
 	prepare_module
 	prepare_c_heaps
 	prepare_tools
@@ -70,20 +71,23 @@ test_prepare_amd64() {
 	arch_select amd64
 	prepare_choose
 	prepare_kernel
+	prepare_stock_tests
+	step "build the kernel's selftest for i386" selftest-i386 \
+		selftest_build i686-linux-gnu-gcc-14 "$BUILD/amd64/$SELFTEST-i386"
 	step "build the User-mode Linux kernel" uml-build uml_build
 	prepare_module
 	prepare_c_heaps
 	step "build the module for User-mode Linux" module-um uml_module
 	prepare_tools
 	step "build the test program for i386" tools-i386 tools_build_i386
-	test_initramfs "$BUILD/amd64/dmaheap-kselftest-i386"
+	test_initramfs "$BUILD/amd64"/{dmaheap-kselftest,"$SELFTEST"}-i386
 }
 
 # test_initramfs [FILE...]: FILEs beside what all machines of the tests need.
 test_initramfs() {
 	local heaps
 	mapfile -t heaps < <(c_heaps)
-	prepare_initramfs "${heaps[@]}" "$@"
+	prepare_initramfs "${heaps[@]}" "$BUILD/$ARCH/$SELFTEST" "$(stock_modules_dir)" "$@"
 }
 
 # result NAME COMMAND...: takes the command's output as the TAP file NAME.

@@ -47,6 +47,8 @@ vm_command() {
 	rm -r "$dir"
 	QEMU_COMMAND=("$QEMU" -nodefaults -no-user-config -display none -no-reboot
 		"${MACHINE[@]}" "${ACCEL[@]}" -smp 2 -m "${VM_MEMORY:-1G}"
+		# The device of the stock driver bochs, one of the importers.
+		-device bochs-display
 		-kernel "$(kernel_image)" -initrd "$BUILD/log/vm-$name.cpio"
 		-append "console=$CONSOLE loglevel=7 printk.devkmsg=on panic=-1 $append")
 }

@@ -17,6 +17,14 @@ load_module() {
 	insmod "/lab/$MODULE.ko" "$@"
 }
 
+# The stock kernel's drivers that import dma-bufs: of vivid, one device for each
+# of its allocators, with a camera as the only input.
+load_stock_importers() {
+	modprobe vgem
+	modprobe bochs
+	modprobe vivid n_devs=2 allocators=0,1 node_types=1,1 num_inputs=1,1 input_types=0,0
+}
+
 # Every place where a module could leave something behind.
 traces() {
 	for file in /proc/devices /proc/misc; do

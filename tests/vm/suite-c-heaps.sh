@@ -5,6 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+load_stock_importers
 for module in dma-heap system_heap cma_heap; do
 	[ ! -e "/lab/$module.ko" ] || insmod "/lab/$module.ko"
 done

@@ -5,6 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+load_stock_importers
 load_module
 insmod /lab/dma_buf_test_importer.ko
 run_test kselftest-default_cma_region 300 dmaheap-kselftest default_cma_region

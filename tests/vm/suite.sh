@@ -17,6 +17,10 @@ x86_64) heaps="system-pooled default_cma_region" ;;
 *) heaps="system default_cma_region" ;;
 esac
 
+# They stay to the end, so they belong to what the system looks like without our
+# module.
+load_stock_importers
+
 test_in_vm tool
 test_in_vm params
 load_module
@@ -33,5 +37,9 @@ for heap in $heaps; do
 	fi
 done
 rmmod dma_buf_test_importer
+run_test selftest 300 dmabuf-heap
+if [ -e /lab/dmabuf-heap-i386 ]; then
+	run_test selftest-i386 300 dmabuf-heap-i386
+fi
 test_in_vm busy
 test_in_vm reload
