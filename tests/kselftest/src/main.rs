@@ -11,10 +11,12 @@
 
 mod abi;
 mod bad_input;
+mod camera;
 mod child;
 mod coherence;
 mod device;
 mod exhaustion;
+mod graphics;
 mod importer;
 mod limits;
 mod memory;
@@ -22,6 +24,7 @@ mod mmap;
 mod options;
 mod outcome;
 mod permission;
+mod reached;
 mod remapping;
 mod rng;
 mod sharing;
@@ -48,7 +51,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 14] = [
+const TOPICS: [Topic; 16] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -59,6 +62,8 @@ const TOPICS: [Topic; 14] = [
     ("zeroing", zeroing::TESTS),
     ("importer", importer::TESTS),
     ("coherence", coherence::TESTS),
+    ("graphics", graphics::TESTS),
+    ("camera", camera::TESTS),
     ("unloading", unloading::TESTS),
     ("limits", limits::TESTS),
     ("users", users::TESTS),
@@ -70,8 +75,10 @@ Usage: dmaheap-kselftest [--only=TOPIC,...] [--seed=NUMBER] [HEAP]...
 
 Tests dma-buf heaps and prints TAP version 13. HEAP is a name in /dev/dma_heap;
 without one, every heap of the module rust_dma_heap is tested. Tests that need
-a device are skipped unless the module dma_buf_test_importer is loaded. NUMBER
-is what an earlier run printed, to have its random numbers again.
+a device are skipped unless the module dma_buf_test_importer is loaded, those
+with importers of the kernel's own unless vgem, bochs (with its screen) and
+vivid (n_devs=2 allocators=0,1) are. NUMBER is what an earlier run printed, to
+have its random numbers again.
 
 Exit status: 0 passed, 1 failed, 4 skipped (nothing could be tested)
 

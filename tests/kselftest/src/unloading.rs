@@ -41,7 +41,7 @@ pub(crate) const TESTS: &[Test] = &[
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Users of the module, `None` if the kernel does not count them.
-fn users() -> Option<usize> {
+pub(crate) fn users() -> Option<usize> {
     std::fs::read_to_string(format!("/sys/module/{MODULE_NAME}/refcnt"))
         .ok()?
         .trim()
@@ -50,7 +50,7 @@ fn users() -> Option<usize> {
 }
 
 /// Expects `count` users, and that the module cannot be unloaded.
-fn expect_users(what: &str, count: usize) -> Result<(), Failure> {
+pub(crate) fn expect_users(what: &str, count: usize) -> Result<(), Failure> {
     let start = Instant::now();
     while users() != Some(count) {
         if start.elapsed() > SETTLE {

@@ -127,6 +127,22 @@ pub enum Error {
         /// Why that failed.
         errno: Errno,
     },
+    /// A capture device could not be opened.
+    #[error("cannot open {}: {errno}; {}", path.display(), capture_advice(*errno))]
+    CaptureOpen {
+        /// The device.
+        path: PathBuf,
+        /// Why that failed.
+        errno: Errno,
+    },
+    /// A capture device, or the exporter behind it, refused something.
+    #[error("cannot {action} at a capture device: {errno}; {}", capture_advice(*errno))]
+    Capture {
+        /// What was asked for.
+        action: &'static str,
+        /// Why that failed.
+        errno: Errno,
+    },
     /// The buffer's size or inode could not be read.
     #[error("cannot examine a buffer: {errno}; is the descriptor a dma-buf?")]
     Examine {
@@ -148,6 +164,8 @@ impl Error {
             | Self::Share { errno }
             | Self::ImporterOpen { errno }
             | Self::Importer { errno, .. }
+            | Self::CaptureOpen { errno, .. }
+            | Self::Capture { errno, .. }
             | Self::Examine { errno } => Some(*errno),
             Self::NotAHeap { .. }
             | Self::NotADmaBuf
@@ -233,6 +251,18 @@ fn importer_advice(errno: Errno) -> &'static str {
         Errno::ACCESS | Errno::PERM => "run as root",
         Errno::MFILE | Errno::NFILE => "raise the limit of open files (`ulimit -n`)",
         _ => "the kernel log may tell more (`dmesg`)",
+    }
+}
+
+fn capture_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NODEV => "name a device that captures frames, as `ls /dev/video*` shows them",
+        Errno::BUSY => "another program has the device: `fuser /dev/video*` names it",
+        Errno::ACCESS | Errno::PERM => "run as root, or join the group of the device's node",
+        Errno::FAULT => {
+            "a device without an IOMMU may need a contiguous buffer: allocate it from a CMA heap"
+        }
+        _ => "the kernel log may tell why (`dmesg`)",
     }
 }
 

@@ -64,6 +64,7 @@
 
 mod access;
 mod buffer;
+pub mod capture;
 mod discover;
 mod error;
 mod heap;

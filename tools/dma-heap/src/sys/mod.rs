@@ -5,7 +5,8 @@
 //! [`abi`] holds the numbers and structures, [`ioctl`] the calls, `region` the
 //! mapped memory. The rest is for tests: [`raw`] can say things to a heap that
 //! the rest of the crate never would, [`pages`] takes a mapping to pieces,
-//! [`fork`] looks at it from a child, and `importer` talks to the test importer.
+//! [`fork`] looks at it from a child, `importer` talks to the test importer, and
+//! `v4l2` to capture devices.
 
 pub mod abi;
 pub mod fork;
@@ -14,3 +15,4 @@ pub mod ioctl;
 pub mod pages;
 pub mod raw;
 pub(crate) mod region;
+pub(crate) mod v4l2;
