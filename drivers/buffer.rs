@@ -17,11 +17,7 @@ pub(crate) use export::Export;
 
 use crate::{
     abstractions::{
-        block::{
-            Block,
-            BlockList,
-            Zeroed, //
-        },
+        block_list::BlockList,
         dma_buf::Exporter,
         kernel_mapping::KernelMapping,
         sg_table::SgTable,
@@ -63,12 +59,12 @@ impl Buffer {
     /// Makes a buffer of `blocks`, which stay charged for as long as it lives. May sleep.
     pub(crate) fn new(
         export: Arc<Export>,
-        blocks: KVVec<Block<Zeroed>>,
+        blocks: BlockList,
         charge: Charge,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             export,
-            blocks: BlockList::new(blocks)?,
+            blocks: Arc::new(blocks, GFP_KERNEL)?,
             state <- new_mutex!(State {
                 attachments: KVec::new(),
                 vmap: None,

@@ -18,11 +18,8 @@ pub(crate) use names::NamePolicy;
 pub(crate) use registration::RegisteredHeaps;
 
 use crate::{
-    abstractions::block::{
-        Block,
-        Zeroed, //
-    },
-    pool::PoolState, //
+    abstractions::block_list::BlockList,
+    pool::Pool, //
 };
 use kernel::prelude::*;
 
@@ -31,13 +28,15 @@ pub(crate) trait Heap: Send + Sync {
     /// Tells whether each buffer is one run of physical addresses.
     fn contiguous(&self) -> bool;
 
-    /// Gets the memory of one buffer: zeroed blocks of `nr_pages` pages in all, which is not 0.
+    /// Gets the memory of one buffer: blocks of `nr_pages` pages in all, which is not 0.
     ///
     /// May sleep. Returns `ENOMEM` without an OOM kill, and `EINTR` if the task got a fatal signal.
-    fn allocate(&self, nr_pages: usize) -> Result<KVVec<Block<Zeroed>>>;
+    fn allocate(&self, nr_pages: usize) -> Result<BlockList>;
 
-    /// Tells what the heap keeps warm.
-    fn pool(&self) -> PoolState;
+    /// Returns what the heap keeps warm, if it does.
+    fn pool(&self) -> Option<&dyn Pool> {
+        None
+    }
 }
 
 /// A heap that is to be registered.

@@ -3,6 +3,7 @@
  * One C function for each kernel macro or inline function that the module
  * calls; see include/helpers.h.
  */
+#include <linux/cpuset.h>
 #include <linux/cred.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
@@ -10,12 +11,17 @@
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>
+#include <linux/kthread.h>
+#include <linux/memory.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/swap.h>
 #include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
+#include <linux/vmstat.h>
 
 #include "helpers.h"
 
@@ -52,6 +58,127 @@ void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages)
 unsigned long rust_dma_heap_totalram_pages(void)
 {
 	return totalram_pages();
+}
+
+struct page *rust_dma_heap_alloc_pages_on_node(int nid, unsigned int order)
+{
+	return alloc_pages_node(nid, (__force gfp_t)RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC |
+				__GFP_THISNODE, order);
+}
+
+bool rust_dma_heap_pages_are_sound(struct page *page, unsigned long nr_pages)
+{
+	unsigned long i;
+
+	if (nr_pages > 1 && PageCompound(page)) {
+		struct folio *folio = page_folio(page);
+
+		if (folio_test_hwpoison(folio) || folio_test_has_hwpoisoned(folio))
+			return false;
+		return folio_ref_count(folio) == 1;
+	}
+
+	/* A run from a contiguous area: each page counts for itself. */
+	for (i = 0; i < nr_pages; i++) {
+		struct page *each = pfn_to_page(page_to_pfn(page) + i);
+
+		if (page_count(each) != 1 || PageHWPoison(each))
+			return false;
+	}
+	return true;
+}
+
+unsigned long rust_dma_heap_page_private(const struct page *page)
+{
+	return page_private(page);
+}
+
+void rust_dma_heap_set_page_private(struct page *page, unsigned long value)
+{
+	set_page_private(page, value);
+}
+
+bool rust_dma_heap_node_has_memory(unsigned long nid)
+{
+	return nid < nr_node_ids && node_state(nid, N_MEMORY);
+}
+
+unsigned int rust_dma_heap_nr_node_ids(void)
+{
+	return nr_node_ids;
+}
+
+int rust_dma_heap_page_to_nid(const struct page *page)
+{
+	return page_to_nid(page);
+}
+
+bool rust_dma_heap_node_is_preferred(int nid)
+{
+#ifdef CONFIG_NUMA
+	nodemask_t nodes = node_states[N_MEMORY];
+	const struct mempolicy *policy = current->mempolicy;
+	int local = numa_mem_id();
+
+#ifdef CONFIG_CPUSETS
+	nodes_and(nodes, nodes, current->mems_allowed);
+#endif
+	if (policy) {
+		switch (policy->mode) {
+		case MPOL_LOCAL:
+		case MPOL_DEFAULT:
+			break;
+		case MPOL_BIND:
+		case MPOL_PREFERRED:
+		case MPOL_PREFERRED_MANY:
+			nodes_and(nodes, nodes, policy->nodes);
+			break;
+		default:
+			return false;
+		}
+	}
+	return node_isset(local, nodes) ? nid == local : node_isset(nid, nodes);
+#else
+	return true;
+#endif
+}
+
+void rust_dma_heap_account_reclaimable(int nid, long pages)
+{
+	mod_node_page_state(NODE_DATA(nid), NR_KERNEL_MISC_RECLAIMABLE, pages);
+}
+
+struct kthread_worker *rust_dma_heap_start_worker(int nid, const char *name)
+{
+	struct kthread_worker *worker;
+
+	worker = kthread_create_worker_on_node(KTW_FREEZABLE, nid, "%s", name);
+	if (!IS_ERR(worker)) {
+		set_user_nice(worker->task, MAX_NICE);
+		wake_up_process(worker->task);
+	}
+	return worker;
+}
+
+void rust_dma_heap_delayed_work_init(struct kthread_delayed_work *work,
+				     void (*func)(struct kthread_work *work))
+{
+	kthread_init_delayed_work(work, func);
+}
+
+void rust_dma_heap_account_reclaimed(unsigned long pages)
+{
+	mm_account_reclaimed_pages(pages);
+}
+
+int rust_dma_heap_register_memory_notifier(struct notifier_block *nb)
+{
+	return register_memory_notifier(nb);
+}
+
+void rust_dma_heap_unregister_memory_notifier(struct notifier_block *nb)
+{
+	unregister_memory_notifier(nb);
 }
 
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len)
@@ -96,6 +223,11 @@ static bool reaches(struct device *dev, phys_addr_t phys, phys_addr_t len)
 bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages)
 {
 	return reaches(dev, PFN_PHYS(pfn), PFN_PHYS(nr_pages));
+}
+
+bool rust_dma_heap_device_uses_iommu(struct device *dev)
+{
+	return use_dma_iommu(dev) || get_dma_ops(dev);
 }
 
 bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev)
@@ -175,6 +307,92 @@ int rust_dma_heap_remap_pages(struct vm_area_struct *vma, unsigned long address,
 			      unsigned long pfn, unsigned long len)
 {
 	return remap_pfn_range(vma, address, pfn, len, vma->vm_page_prot);
+}
+
+void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma)
+{
+	/* What remap_pfn_range() sets. */
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+}
+
+bool rust_dma_heap_fault_is_write(const struct vm_fault *vmf)
+{
+	return vmf->flags & (FAULT_FLAG_WRITE | FAULT_FLAG_MKWRITE);
+}
+
+bool rust_dma_heap_fault_pmd_is_none(const struct vm_fault *vmf)
+{
+	return pmd_none(pmdp_get_lockless(vmf->pmd));
+}
+
+bool rust_dma_heap_fault_pmd_is_leaf(const struct vm_fault *vmf)
+{
+	return pmd_leaf(pmdp_get_lockless(vmf->pmd));
+}
+
+static pgprot_t fault_prot(const struct vm_area_struct *vma, bool write)
+{
+	return write ? vm_get_page_prot(vma->vm_flags) : vma->vm_page_prot;
+}
+
+vm_fault_t rust_dma_heap_fault_insert_pfn(struct vm_fault *vmf, unsigned long pfn, bool write)
+{
+	return vmf_insert_pfn_prot(vmf->vma, vmf->address & PAGE_MASK, pfn,
+				   fault_prot(vmf->vma, write));
+}
+
+vm_fault_t rust_dma_heap_fault_insert_pmd(struct vm_fault *vmf, unsigned long pfn, bool write)
+{
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	return vmf_insert_pfn_pmd(vmf, pfn, write);
+#else
+	return VM_FAULT_FALLBACK;
+#endif
+}
+
+/* What fill_pte() needs to know; pfn goes on from one entry to the next. */
+struct fill {
+	struct mm_struct *mm;
+	unsigned long pfn;
+	pgprot_t prot;
+	bool write;
+};
+
+static int fill_pte(pte_t *ptep, unsigned long address, void *data)
+{
+	struct fill *fill = data;
+	unsigned long pfn = fill->pfn++;
+	pte_t old = ptep_get(ptep);
+	pte_t new;
+
+	if (!pte_none(old)) {
+		if (!fill->write || !pte_present(old) || pte_write(old))
+			return 0;
+		/*
+		 * Only to let more be written: who still has the old entry
+		 * in a TLB faults once more, finds this one and goes on.
+		 */
+		ptep_get_and_clear(fill->mm, address, ptep);
+	}
+
+	new = pte_mkspecial(pfn_pte(pfn, fill->prot));
+	if (fill->write)
+		new = pte_mkyoung(pte_mkdirty(new));
+	set_pte_at(fill->mm, address, ptep, new);
+	return 0;
+}
+
+int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsigned long pfn,
+			     unsigned long nr_pages, bool write)
+{
+	struct fill fill = {
+		.mm = vmf->vma->vm_mm,
+		.pfn = pfn,
+		.prot = fault_prot(vmf->vma, write),
+		.write = write,
+	};
+
+	return apply_to_page_range(fill.mm, address, nr_pages << PAGE_SHIFT, fill_pte, &fill);
 }
 
 struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode)

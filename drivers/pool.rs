@@ -1,83 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where buffers of the system heap get their blocks from.
+//! Memory that heaps keep warm between buffers.
 //!
-//! Each request goes to the page allocator, and each block goes back there when its buffer is
-//! released: nothing is kept warm yet, which is what the attributes say.
+//! A buffer's blocks come back here when it ends. Those that nobody could write are still zero and
+//! can be handed out as they are; the others are zeroed in the background, at the lowest priority,
+//! or by whoever needs them before that. So the common case, a program that allocates a buffer of
+//! the size that it freed a moment ago, costs neither the page allocator nor the zeroing.
+//!
+//! What is kept is bounded (`pool_cap`), goes back when it is idle (`pool_trim_ms`), and goes back at
+//! once when the machine needs it.
+//!
+//! - [`block_pool`]: blocks of a few orders, by NUMA node, for the system heap;
+//! - [`run_pool`]: runs of any length, few and for a short time, for contiguous areas;
+//! - [`ledger`]: how much is kept, and may be;
+//! - [`pressure`]: what makes a pool give everything back.
+//!
+//! # Locking
+//!
+//! The spinlock of a pool is the innermost lock of the module. Under it nothing is allocated,
+//! zeroed or freed, so that the shrinker can simply take it.
 
 #![deny(unsafe_code)]
 
+mod block_pool;
+mod ledger;
+mod node_pool;
 mod orders;
+mod pressure;
+mod run_pool;
 
-use crate::abstractions::{
-    block::{
-        Block,
-        Effort,
-        Zeroed, //
-    },
-    gfp::GFP_KERNEL_MAYFAIL,
-    task, //
-};
-use kernel::prelude::*;
-use orders::BLOCK_ORDERS;
+pub(crate) use block_pool::BlockPool;
+pub(crate) use ledger::Ledger;
+pub(crate) use run_pool::RunPool;
 
-/// What a heap tells about the blocks that it keeps warm.
-#[derive(Clone, Copy)]
-pub(crate) struct PoolState {
-    /// The most that may be kept, in bytes.
-    pub(crate) cap: u64,
-    /// What is kept at the moment, in bytes.
-    pub(crate) held: u64,
-    /// How long a block is kept before it goes back, in milliseconds.
-    pub(crate) trim_ms: u64,
-}
+use kernel::time::Delta;
 
-impl PoolState {
-    /// Of a heap that keeps nothing.
-    pub(crate) const EMPTY: Self = Self {
-        cap: 0,
-        held: 0,
-        trim_ms: 0,
-    };
-}
-
-/// Takes zeroed blocks of `nr_pages` pages in all from the page allocator, the largest first.
+/// How long the blocks of a device behind an IOMMU rest before they are zeroed.
 ///
-/// An order that could not be had once is not tried again: what is left of the buffer is filled
-/// with smaller blocks. May sleep.
-///
-/// Returns `ENOMEM` if memory cannot be had, without a call of the OOM killer, and `EINTR` if the
-/// task got a fatal signal. What was taken goes back then.
-pub(crate) fn take(nr_pages: usize) -> Result<KVVec<Block<Zeroed>>> {
-    let mut blocks = KVVec::new();
-    let mut remaining = nr_pages;
-    let mut orders = BLOCK_ORDERS.iter();
-    let mut order = *orders.next().ok_or(EINVAL)?;
+/// The IOMMU may let the device through for as long after the end of the mapping as it collects
+/// flushes: 10 ms (`IOVA_DEFAULT_FQ_TIMEOUT` in drivers/iommu/dma-iommu.c) and a tick.
+const REST: Delta = Delta::from_millis(20);
 
-    while remaining > 0 {
-        if task::fatal_signal_pending() {
-            return Err(EINTR);
-        }
+/// What a heap tells, and is told, about the memory that it keeps warm.
+pub(crate) trait Pool: Send + Sync {
+    /// Returns the sums.
+    fn ledger(&self) -> &Ledger;
 
-        let effort = if order == 0 {
-            Effort::Reclaim
-        } else {
-            Effort::Opportunistic
-        };
-        let block = if remaining >> order == 0 {
-            None
-        } else {
-            Block::alloc(order, effort).ok()
-        };
+    /// Gives back what is beyond a cap that has just been lowered. May sleep.
+    fn shed(&self);
 
-        match block {
-            Some(block) => {
-                remaining -= block.nr_pages();
-                blocks.push(block, GFP_KERNEL_MAYFAIL)?;
-            }
-            None => order = *orders.next().ok_or(ENOMEM)?,
-        }
-    }
-
-    Ok(blocks)
+    /// Returns how many bytes of what is kept are not zeroed yet.
+    fn dirty(&self) -> u64;
 }

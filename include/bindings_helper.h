@@ -8,8 +8,12 @@
 
 #include <linux/cma.h>
 #include <linux/dma-map-ops.h>
+#include <linux/kthread.h>
+#include <linux/memory.h>
 #include <linux/namei.h>
+#include <linux/oom.h>
 #include <linux/path.h>
+#include <linux/shrinker.h>
 #include <linux/vmalloc.h>
 
 #include "helpers.h"

@@ -11,8 +11,11 @@
 #include <linux/dma-direction.h>
 #include <linux/fcntl.h>
 #include <linux/gfp.h>
+#include <linux/memory.h>
+#include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/pgtable.h>
+#include <linux/shrinker.h>
 #include <linux/types.h>
 
 #include "../uapi/linux/dma-heap.h"
@@ -20,10 +23,15 @@
 struct cdev;
 struct device;
 struct inode;
+struct kthread_delayed_work;
+struct kthread_work;
+struct kthread_worker;
+struct notifier_block;
 struct page;
 struct scatterlist;
 struct sg_table;
 struct vm_area_struct;
+struct vm_fault;
 struct vm_operations_struct;
 
 /* Values that bindgen cannot evaluate because they are casts inside macros. */
@@ -48,10 +56,24 @@ static const u32 RUST_DMA_HEAP_CMA_ALIGNMENT = CONFIG_CMA_ALIGNMENT;
 static const u32 RUST_DMA_HEAP_CMA_ALIGNMENT = 0;
 #endif
 
+static const u32 RUST_DMA_HEAP_VM_FAULT_NOPAGE = (__force u32)VM_FAULT_NOPAGE;
+static const u32 RUST_DMA_HEAP_VM_FAULT_OOM = (__force u32)VM_FAULT_OOM;
+static const u32 RUST_DMA_HEAP_VM_FAULT_SIGBUS = (__force u32)VM_FAULT_SIGBUS;
+static const u32 RUST_DMA_HEAP_VM_FAULT_FALLBACK = (__force u32)VM_FAULT_FALLBACK;
+
 /* The ABI: uapi/linux/dma-heap.h of this tree */
 static const u32 RUST_DMA_HEAP_IOCTL_ALLOC = DMA_HEAP_IOCTL_ALLOC;
 static const u32 RUST_DMA_HEAP_VALID_FD_FLAGS = DMA_HEAP_VALID_FD_FLAGS;
 static const u64 RUST_DMA_HEAP_VALID_HEAP_FLAGS = DMA_HEAP_VALID_HEAP_FLAGS;
+
+static const u32 RUST_DMA_HEAP_SHRINKER_NUMA_AWARE = SHRINKER_NUMA_AWARE;
+static const unsigned long RUST_DMA_HEAP_VM_LOCKED = VM_LOCKED;
+static const u32 RUST_DMA_HEAP_MEM_GOING_OFFLINE = MEM_GOING_OFFLINE;
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+static const bool RUST_DMA_HEAP_SUPPORTS_PMD_PFNMAP = true;
+#else
+static const bool RUST_DMA_HEAP_SUPPORTS_PMD_PFNMAP = false;
+#endif
 
 /* Pages: include/linux/mm.h, include/linux/highmem.h */
 struct page *rust_dma_heap_nth_page(struct page *page, unsigned long n);
@@ -60,6 +82,27 @@ unsigned long rust_dma_heap_page_to_pfn(const struct page *page);
 void *rust_dma_heap_lowmem_page_address(const struct page *page);
 void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages);
 unsigned long rust_dma_heap_totalram_pages(void);
+struct page *rust_dma_heap_alloc_pages_on_node(int nid, unsigned int order);
+bool rust_dma_heap_pages_are_sound(struct page *page, unsigned long nr_pages);
+unsigned long rust_dma_heap_page_private(const struct page *page);
+void rust_dma_heap_set_page_private(struct page *page, unsigned long value);
+
+/* NUMA: include/linux/nodemask.h, include/linux/mempolicy.h, include/linux/vmstat.h */
+bool rust_dma_heap_node_has_memory(unsigned long nid);
+unsigned int rust_dma_heap_nr_node_ids(void);
+int rust_dma_heap_page_to_nid(const struct page *page);
+bool rust_dma_heap_node_is_preferred(int nid);
+void rust_dma_heap_account_reclaimable(int nid, long pages);
+
+/* Background work: include/linux/kthread.h */
+struct kthread_worker *rust_dma_heap_start_worker(int nid, const char *name);
+void rust_dma_heap_delayed_work_init(struct kthread_delayed_work *work,
+				     void (*func)(struct kthread_work *work));
+
+/* Memory pressure: include/linux/swap.h, include/linux/memory.h */
+void rust_dma_heap_account_reclaimed(unsigned long pages);
+int rust_dma_heap_register_memory_notifier(struct notifier_block *nb);
+void rust_dma_heap_unregister_memory_notifier(struct notifier_block *nb);
 
 /* Scatterlists and DMA: include/linux/scatterlist.h, include/linux/dma-mapping.h */
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len);
@@ -69,6 +112,7 @@ unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev);
 bool rust_dma_heap_device_has_dma_mask(const struct device *dev);
 bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages);
 bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev);
+bool rust_dma_heap_device_uses_iommu(struct device *dev);
 void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *sgt,
 					    enum dma_data_direction dir);
 void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *sgt,
@@ -87,6 +131,14 @@ void rust_dma_heap_vma_set_ops(struct vm_area_struct *vma,
 			       const struct vm_operations_struct *ops, void *private_data);
 int rust_dma_heap_remap_pages(struct vm_area_struct *vma, unsigned long address,
 			      unsigned long pfn, unsigned long len);
+void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma);
+bool rust_dma_heap_fault_is_write(const struct vm_fault *vmf);
+bool rust_dma_heap_fault_pmd_is_none(const struct vm_fault *vmf);
+bool rust_dma_heap_fault_pmd_is_leaf(const struct vm_fault *vmf);
+vm_fault_t rust_dma_heap_fault_insert_pfn(struct vm_fault *vmf, unsigned long pfn, bool write);
+vm_fault_t rust_dma_heap_fault_insert_pmd(struct vm_fault *vmf, unsigned long pfn, bool write);
+int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsigned long pfn,
+			     unsigned long nr_pages, bool write);
 
 /* Character devices: include/linux/fs.h */
 struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode);

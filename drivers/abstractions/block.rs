@@ -8,11 +8,13 @@
 //! A [`Block`] owns a run of physically adjacent pages. Its state is part of its type: fresh pages
 //! come as [`Block<Zeroed>`], pages that anybody else may have written are [`Block<Dirty>`], and
 //! only [`Block::zero`] leads back. Where a function asks for zeroed blocks, the compiler therefore
-//! checks that no stale byte can be in them.
+//! checks that no stale byte can be in them. While a buffer shows a block, a
+//! [`BlockList`](super::block_list::BlockList) has it.
 
 use super::{
     bindings,
     cma::CmaArea,
+    numa::Node,
     task, //
 };
 use core::{
@@ -23,12 +25,8 @@ use core::{
 };
 use kernel::{
     alloc::AllocError,
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
-    prelude::*,
-    sync::Arc, //
+    page::PAGE_SHIFT,
+    prelude::*, //
 };
 
 /// State of a block: every byte is zero, and nobody but the owner can reach it.
@@ -86,15 +84,34 @@ impl Block<Zeroed> {
             Effort::Reclaim => bindings::RUST_DMA_HEAP_GFP_BLOCK_RECLAIM,
         };
 
+        // SAFETY: The flags are a valid combination; `from_order` asks for valid orders only.
+        Self::from_order(order, |order| unsafe {
+            bindings::alloc_pages(flags, order)
+        })
+    }
+
+    /// Allocates `1 << order` zeroed pages of NUMA node `node` and no other, from what is free at
+    /// once, whatever the calling task's memory policy.
+    ///
+    /// Wraps `alloc_pages_node()`.
+    pub(crate) fn alloc_on_node(node: Node, order: u32) -> Result<Self, AllocError> {
+        // SAFETY: By its invariant, the node is there; `from_order` asks for valid orders only.
+        Self::from_order(order, |order| unsafe {
+            bindings::rust_dma_heap_alloc_pages_on_node(node.id(), order)
+        })
+    }
+
+    /// Makes a block of the pages that `alloc` returns for a valid order: zeroed ones, or null.
+    fn from_order(
+        order: u32,
+        alloc: impl FnOnce(u32) -> *mut bindings::page,
+    ) -> Result<Self, AllocError> {
         let nr_pages = 1u32
             .checked_shl(order)
             .filter(|_| order <= bindings::RUST_DMA_HEAP_MAX_PAGE_ORDER)
             .and_then(NonZero::new)
             .ok_or(AllocError)?;
-
-        // SAFETY: The order is in range, and the flags are a valid combination.
-        let pages = unsafe { bindings::alloc_pages(flags, order) };
-        let pages = NonNull::new(pages).ok_or(AllocError)?;
+        let pages = NonNull::new(alloc(order)).ok_or(AllocError)?;
 
         // INVARIANT: The pages were just allocated with this order, and with `__GFP_ZERO`.
         Ok(Self {
@@ -177,6 +194,21 @@ impl<S> Block<S> {
         unsafe { NonNull::new_unchecked(page) }
     }
 
+    /// Returns the NUMA node that the pages are of.
+    pub(crate) fn node(&self) -> Node {
+        // SAFETY: By the type invariant, the page is valid.
+        Node::of_page(unsafe { self.pages.as_ref() })
+    }
+
+    /// Tells whether the pages are fit for another buffer: nobody else holds a reference to them,
+    /// and the hardware reported no fault in them.
+    ///
+    /// Wraps `page_count()` and `PageHWPoison()`.
+    pub(crate) fn is_sound(&self) -> bool {
+        // SAFETY: By the type invariant, the pages are valid.
+        unsafe { bindings::rust_dma_heap_pages_are_sound(self.pages.as_ptr(), self.nr_pages()) }
+    }
+
     /// Returns the page frame number of the first page.
     pub(super) fn pfn(&self) -> usize {
         // SAFETY: By the type invariant, the page is valid.
@@ -189,6 +221,11 @@ impl<S> Block<S> {
         NonNull::new(unsafe { bindings::rust_dma_heap_lowmem_page_address(self.pages.as_ptr()) })
     }
 
+    /// Forgets what is known of the contents.
+    pub(crate) fn into_dirty(self) -> Block<Dirty> {
+        self.into_state()
+    }
+
     fn into_state<T>(self) -> Block<T> {
         let this = ManuallyDrop::new(self);
 
@@ -198,6 +235,44 @@ impl<S> Block<S> {
             nr_pages: this.nr_pages,
             _state: PhantomData,
         }
+    }
+
+    /// Takes the block for a stack of its order, as the pointer to its first page.
+    ///
+    /// Returns the block itself if it is not of the page allocator's, or not of this order.
+    pub(super) fn into_pages(self, order: u32) -> Result<NonNull<bindings::page>, Self> {
+        if self.area.is_some() || self.nr_pages.get() != 1 << order {
+            return Err(self);
+        }
+        Ok(ManuallyDrop::new(self).pages)
+    }
+
+    /// Takes a block back from such a stack.
+    ///
+    /// # Safety
+    ///
+    /// `pages` must be from one call of [`Self::into_pages`] for the same state and order, which is
+    /// undone once.
+    pub(super) unsafe fn from_pages(pages: NonNull<bindings::page>, order: u32) -> Self {
+        // INVARIANT: By the safety requirements of this function, as they were before.
+        Self {
+            pages,
+            area: None,
+            nr_pages: NonZero::<u32>::MIN.saturating_add((1 << order) - 1),
+            _state: PhantomData,
+        }
+    }
+}
+
+impl Block<Dirty> {
+    /// Takes a block for what it is.
+    ///
+    /// # Safety
+    ///
+    /// Since the block was zeroed, nobody may have had a way to write it.
+    pub(super) unsafe fn assume_zeroed(self) -> Block<Zeroed> {
+        // INVARIANT: By the safety requirements of this function, every byte is still zero.
+        self.into_state()
     }
 }
 
@@ -210,69 +285,4 @@ impl<S> Drop for Block<S> {
             None => unsafe { bindings::__free_pages(self.pages.as_ptr(), self.nr_pages.ilog2()) },
         }
     }
-}
-
-/// The memory of one buffer: blocks in the order in which the buffer shows them.
-///
-/// Made from zeroed blocks only. They count as dirty from then on, because whoever gets a mapping
-/// of the buffer may write them.
-///
-/// # Invariants
-///
-/// `nr_pages` is the sum of the blocks' lengths; it is not zero, and fits `usize` in bytes.
-pub(crate) struct BlockList {
-    blocks: KVVec<Block<Dirty>>,
-    nr_pages: usize,
-}
-
-impl BlockList {
-    /// Makes the memory of a buffer from blocks that hold nothing but zeroes.
-    ///
-    /// Returns `EINVAL` for no blocks or for more bytes than fit an address. Allocates with
-    /// `GFP_KERNEL`.
-    pub(crate) fn new(zeroed: KVVec<Block<Zeroed>>) -> Result<Arc<Self>> {
-        let mut nr_pages = 0usize;
-
-        for block in &zeroed {
-            nr_pages = nr_pages.checked_add(block.nr_pages()).ok_or(EINVAL)?;
-        }
-        if nr_pages == 0 || nr_pages > usize::MAX / PAGE_SIZE {
-            return Err(EINVAL);
-        }
-
-        // INVARIANT: The sum was just taken and checked.
-        Ok(Arc::new(
-            Self {
-                blocks: into_dirty(zeroed),
-                nr_pages,
-            },
-            GFP_KERNEL,
-        )?)
-    }
-
-    /// Returns the length in pages.
-    pub(crate) fn nr_pages(&self) -> usize {
-        self.nr_pages
-    }
-
-    /// Returns the length in bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.nr_pages * PAGE_SIZE
-    }
-
-    /// Returns the blocks in buffer order.
-    pub(crate) fn blocks(&self) -> &[Block<Dirty>] {
-        &self.blocks
-    }
-}
-
-/// Turns zeroed blocks into dirty ones in place: a buffer may have many thousands of them.
-fn into_dirty(zeroed: KVVec<Block<Zeroed>>) -> KVVec<Block<Dirty>> {
-    let (ptr, len, capacity) = zeroed.into_raw_parts();
-
-    // SAFETY:
-    // - The parts are from a `KVVec` that was just taken apart.
-    // - `Block<S>` is `repr(C)` and `S` stands in a zero-sized field only, so both types have the
-    //   same layout. Both are valid for the same bits, and `Block<Dirty>` promises less.
-    unsafe { KVVec::from_raw_parts(ptr.cast(), len, capacity) }
 }

@@ -7,10 +7,17 @@
 
 use super::{
     bindings,
-    block::BlockList,
+    block_list::BlockList,
     device::raw_device, //
 };
 use kernel::device::Device;
+
+/// Tells whether the end of a mapping for `device` reaches it with a delay: the translations of an
+/// IOMMU are flushed in batches, unless it is strict.
+pub(super) fn unmaps_lazily(device: &Device) -> bool {
+    // SAFETY: The device is valid.
+    unsafe { bindings::rust_dma_heap_device_uses_iommu(raw_device(device)) }
+}
 
 /// How a device gets at a buffer's memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +51,7 @@ impl Reach {
             };
         }
 
-        let reached = blocks.blocks().iter().all(|block| {
+        let reached = blocks.iter().all(|block| {
             // SAFETY: The device is valid, and so are the block's frames.
             unsafe { bindings::rust_dma_heap_device_reaches(dev, block.pfn(), block.nr_pages()) }
         });

@@ -7,7 +7,7 @@
 
 use super::{
     bindings,
-    block::BlockList,
+    block_list::BlockList,
     gfp::GFP_KERNEL_MAYFAIL, //
 };
 use core::ptr::NonNull;
@@ -44,7 +44,8 @@ impl KernelMapping {
     ///
     /// Returns `ENOMEM` if there is no memory for the page tables or no address range.
     pub(crate) fn new(blocks: Arc<BlockList>) -> Result<Self> {
-        if let [block] = blocks.blocks() {
+        blocks.mark_all();
+        if let Some(block) = blocks.single() {
             if let Some(address) = block
                 .linear_address()
                 .filter(|_| !bindings::RUST_DMA_HEAP_CACHES_ALIAS)
@@ -61,7 +62,7 @@ impl KernelMapping {
         let nr_pages = u32::try_from(blocks.nr_pages()).map_err(|_| ENOMEM)?;
         let mut pages = KVVec::with_capacity(blocks.nr_pages(), GFP_KERNEL_MAYFAIL)?;
 
-        for block in blocks.blocks() {
+        for block in blocks.iter() {
             for n in 0..block.nr_pages() {
                 pages.push_within_capacity(block.page(n as u32).as_ptr())?;
             }

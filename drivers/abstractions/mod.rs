@@ -8,8 +8,11 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub(crate) mod background;
 mod bindings;
 pub(crate) mod block;
+pub(crate) mod block_list;
+pub(crate) mod block_stack;
 pub(crate) mod char_device;
 pub(crate) mod class;
 pub(crate) mod cma;
@@ -21,7 +24,9 @@ pub(crate) mod dma_limits;
 pub(crate) mod gfp;
 pub(crate) mod kernel_mapping;
 pub(crate) mod meminfo;
+pub(crate) mod numa;
 pub(crate) mod path;
+pub(crate) mod reclaim;
 pub(crate) mod segments;
 pub(crate) mod sg_table;
 #[allow(dead_code, reason = "for the test importer, which shares these files")]

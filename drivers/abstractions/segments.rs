@@ -7,7 +7,7 @@
 
 use super::{
     bindings,
-    block::BlockList,
+    block_list::BlockList,
     device::raw_device, //
 };
 use kernel::{
@@ -108,7 +108,7 @@ pub(super) fn of_blocks(
     limits: SegmentLimits,
 ) -> Segments<impl Iterator<Item = Segment> + use<'_>> {
     Segments::new(
-        blocks.blocks().iter().map(|block| Segment {
+        blocks.iter().map(|block| Segment {
             pfn: block.pfn(),
             nr_pages: block.nr_pages(),
         }),

@@ -10,8 +10,9 @@
 
 use super::{
     bindings,
-    block::BlockList,
+    block_list::BlockList,
     device::raw_device,
+    dma_limits,
     segments::{
         self,
         SegmentLimits, //
@@ -166,6 +167,12 @@ impl SgTable {
         // SAFETY: The device is valid.
         if !unsafe { bindings::rust_dma_heap_device_has_dma_mask(dev) } {
             return Err(EINVAL);
+        }
+
+        // A direction keeps no device from writing.
+        this.blocks.mark_all();
+        if dma_limits::unmaps_lazily(device) {
+            this.blocks.set_lingers();
         }
 
         // SAFETY: The device is valid and can do DMA. By the type invariants, the table is

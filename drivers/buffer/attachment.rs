@@ -17,7 +17,7 @@
 //! bytes that were copied at map time: a later sync would write them over newer ones.
 
 use crate::abstractions::{
-    block::BlockList,
+    block_list::BlockList,
     dma_limits::Reach,
     segments::SegmentLimits,
     sg_table::SgTable, //

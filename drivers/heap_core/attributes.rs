@@ -83,7 +83,7 @@ impl NumberAttribute for Used {
     }
 }
 
-/// `pool_cap`: bytes that the heap may keep warm.
+/// `pool_cap`: bytes that the heap may keep warm. To keep nothing, write 0.
 struct PoolCap;
 
 #[vtable]
@@ -93,7 +93,15 @@ impl NumberAttribute for PoolCap {
     const NAME: &'static CStr = c"pool_cap";
 
     fn show(device: &HeapDevice) -> u64 {
-        device.heap().pool().cap
+        device.heap().pool().map_or(0, |pool| pool.ledger().cap())
+    }
+
+    fn store(device: &HeapDevice, bytes: u64) -> Result {
+        let pool = device.heap().pool().ok_or(EOPNOTSUPP)?;
+
+        pool.ledger().set_cap(bytes);
+        pool.shed();
+        Ok(())
     }
 }
 
@@ -107,11 +115,11 @@ impl NumberAttribute for PoolHeld {
     const NAME: &'static CStr = c"pool_held";
 
     fn show(device: &HeapDevice) -> u64 {
-        device.heap().pool().held
+        device.heap().pool().map_or(0, |pool| pool.ledger().held())
     }
 }
 
-/// `pool_trim_ms`: milliseconds after which idle memory is given back.
+/// `pool_trim_ms`: milliseconds for which idle memory is kept at least; twice that at most.
 struct PoolTrim;
 
 #[vtable]
@@ -121,6 +129,16 @@ impl NumberAttribute for PoolTrim {
     const NAME: &'static CStr = c"pool_trim_ms";
 
     fn show(device: &HeapDevice) -> u64 {
-        device.heap().pool().trim_ms
+        device
+            .heap()
+            .pool()
+            .map_or(0, |pool| pool.ledger().trim_ms())
+    }
+
+    fn store(device: &HeapDevice, ms: u64) -> Result {
+        let pool = device.heap().pool().ok_or(EOPNOTSUPP)?;
+
+        pool.ledger().set_trim_ms(ms);
+        Ok(())
     }
 }

@@ -8,9 +8,22 @@ use kernel::{
         Dir,
         Scope, //
     },
+    fmt,
     prelude::*,
     sync::Arc, //
 };
+
+fn held(device: &Arc<HeapDevice>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let held = device.heap().pool().map_or(0, |pool| pool.ledger().held());
+
+    writeln!(f, "{held}")
+}
+
+fn dirty(device: &Arc<HeapDevice>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let dirty = device.heap().pool().map_or(0, |pool| pool.dirty());
+
+    writeln!(f, "{dirty}")
+}
 
 /// Shows the counters of one heap until the value is dropped. May sleep.
 pub(super) fn counters(
@@ -30,6 +43,22 @@ pub(super) fn counters(
             dir.read_only_file(c"vmaps", &export.vmaps);
             dir.read_only_file(c"mmaps", &export.mmaps);
             dir.read_only_file(c"cpu_accesses", &export.cpu_accesses);
+
+            if let Some(pool) = device.heap().pool() {
+                let ledger = pool.ledger();
+
+                dir.read_callback_file(c"pool_held", device, &held);
+                dir.read_callback_file(c"pool_dirty", device, &dirty);
+                dir.read_only_file(c"hits", &ledger.hits);
+                dir.read_only_file(c"misses", &ledger.misses);
+                dir.read_only_file(c"zeroed_inline", &ledger.zeroed_inline);
+                dir.read_only_file(c"zeroed_background", &ledger.zeroed_background);
+                dir.read_only_file(c"refilled", &ledger.refilled);
+                dir.read_only_file(c"returned_zeroed", &ledger.returned_zeroed);
+                dir.read_only_file(c"returned_dirty", &ledger.returned_dirty);
+                dir.read_only_file(c"trimmed", &ledger.trimmed);
+                dir.read_only_file(c"reclaimed", &ledger.reclaimed);
+            }
         }),
         GFP_KERNEL,
     )

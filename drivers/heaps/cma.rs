@@ -4,22 +4,22 @@
 
 use crate::{
     abstractions::{
-        block::{
-            Block,
-            Zeroed, //
-        },
+        block_list::BlockList,
         cma::CmaArea, //
     },
     heap_core::{
         Heap,
         HeapDescription, //
     },
-    pool::PoolState, //
+    pool::{
+        Pool,
+        RunPool, //
+    }, //
 };
 use kernel::prelude::*;
 
 struct CmaHeap {
-    area: CmaArea,
+    pool: RunPool,
 }
 
 impl Heap for CmaHeap {
@@ -27,17 +27,12 @@ impl Heap for CmaHeap {
         true
     }
 
-    fn allocate(&self, nr_pages: usize) -> Result<KVVec<Block<Zeroed>>> {
-        // Before the pages are taken: a buffer is one block, so that this cannot fail later.
-        let mut blocks = KVVec::with_capacity(1, GFP_KERNEL)?;
-        let block = Block::alloc_contiguous(self.area, nr_pages)?.zero()?;
-
-        blocks.push(block, GFP_KERNEL)?;
-        Ok(blocks)
+    fn allocate(&self, nr_pages: usize) -> Result<BlockList> {
+        self.pool.take(nr_pages)
     }
 
-    fn pool(&self) -> PoolState {
-        PoolState::EMPTY
+    fn pool(&self) -> Option<&dyn Pool> {
+        Some(&self.pool)
     }
 }
 
@@ -51,6 +46,11 @@ pub(super) fn describe() -> Result<Option<HeapDescription>> {
     Ok(Some(HeapDescription {
         name: c"default_cma_region",
         kernel_has_it: cfg!(CONFIG_DMABUF_HEAPS_CMA),
-        heap: KBox::new(CmaHeap { area }, GFP_KERNEL)?,
+        heap: KBox::new(
+            CmaHeap {
+                pool: RunPool::new(area)?,
+            },
+            GFP_KERNEL,
+        )?,
     }))
 }

@@ -3,34 +3,33 @@
 //! The system heap: any memory of the machine, in blocks as large as can be had.
 
 use crate::{
-    abstractions::block::{
-        Block,
-        Zeroed, //
-    },
+    abstractions::block_list::BlockList,
     heap_core::{
         Heap,
         HeapDescription, //
     },
     pool::{
-        self,
-        PoolState, //
+        BlockPool,
+        Pool, //
     }, //
 };
 use kernel::prelude::*;
 
-struct SystemHeap;
+struct SystemHeap {
+    pool: BlockPool,
+}
 
 impl Heap for SystemHeap {
     fn contiguous(&self) -> bool {
         false
     }
 
-    fn allocate(&self, nr_pages: usize) -> Result<KVVec<Block<Zeroed>>> {
-        pool::take(nr_pages)
+    fn allocate(&self, nr_pages: usize) -> Result<BlockList> {
+        self.pool.take(nr_pages)
     }
 
-    fn pool(&self) -> PoolState {
-        PoolState::EMPTY
+    fn pool(&self) -> Option<&dyn Pool> {
+        Some(&self.pool)
     }
 }
 
@@ -39,6 +38,11 @@ pub(super) fn describe() -> Result<HeapDescription> {
     Ok(HeapDescription {
         name: c"system",
         kernel_has_it: cfg!(CONFIG_DMABUF_HEAPS_SYSTEM),
-        heap: KBox::new(SystemHeap, GFP_KERNEL)?,
+        heap: KBox::new(
+            SystemHeap {
+                pool: BlockPool::new()?,
+            },
+            GFP_KERNEL,
+        )?,
     })
 }

@@ -11,6 +11,9 @@ use kernel::{
     prelude::*, //
 };
 
+/// The most orders that there can be.
+pub(super) const MAX_ORDERS: usize = SIZES.len();
+
 /// Sizes worth asking for, as base-2 logarithms of bytes, the largest first.
 ///
 /// - 2 MiB: what one PMD entry maps, and an IOMMU's large page, on most machines;
@@ -26,7 +29,7 @@ pub(super) const BLOCK_ORDERS: Orders =
 /// Some page orders, from large to small.
 #[derive(Clone, Copy)]
 pub(super) struct Orders {
-    orders: [u32; SIZES.len()],
+    orders: [u32; MAX_ORDERS],
     len: usize,
 }
 
@@ -37,7 +40,7 @@ impl Orders {
     /// than 1 MiB.
     const fn derive(page_shift: u32, pmd_shift: u32, max_page_order: u32) -> Self {
         let mut this = Self {
-            orders: [0; SIZES.len()],
+            orders: [0; MAX_ORDERS],
             len: 0,
         };
         let mut i = 0;
@@ -63,8 +66,24 @@ impl Orders {
     }
 
     /// Returns the orders, the largest first.
-    pub(super) fn iter(&self) -> core::slice::Iter<'_, u32> {
-        self.as_slice().iter()
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = u32> + use<'_> {
+        self.as_slice().iter().copied()
+    }
+
+    /// Returns the `n`th order.
+    pub(super) fn get(&self, n: usize) -> Option<u32> {
+        self.as_slice().get(n).copied()
+    }
+
+    /// Returns which of the orders a block of `nr_pages` pages has.
+    pub(super) fn position(&self, nr_pages: usize) -> Option<usize> {
+        self.iter().position(|order| 1 << order == nr_pages)
+    }
+
+    /// Makes something for each place in which there may be an order. Those behind the last are for
+    /// order 0, and never used.
+    pub(super) fn map<T>(&self, make: impl FnMut(u32) -> T) -> [T; MAX_ORDERS] {
+        self.orders.map(make)
     }
 }
 
@@ -96,6 +115,6 @@ mod tests {
     #[test]
     fn this_kernel_ends_with_single_pages() {
         assert_eq!(BLOCK_ORDERS.as_slice().last(), Some(&0));
-        assert!(BLOCK_ORDERS.iter().all(|order| *order <= MAX_PAGE_ORDER));
+        assert!(BLOCK_ORDERS.iter().all(|order| order <= MAX_PAGE_ORDER));
     }
 }

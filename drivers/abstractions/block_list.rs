@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of one buffer, and which of it anybody may have written.
+
+use super::block::{
+    Block,
+    Dirty,
+    Zeroed, //
+};
+use super::gfp::GFP_KERNEL_MAYFAIL;
+use core::mem;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+
+/// Where a buffer's blocks go when nobody uses them any more.
+pub(crate) trait Home: Send + Sync {
+    /// Takes the blocks back. May sleep.
+    fn take_back(&self, blocks: Returned);
+}
+
+/// A block of a buffer.
+struct Shown {
+    block: Block<Dirty>,
+    /// Which page of the buffer is the block's first.
+    first: u32,
+    /// Whether anybody had a way to write the block.
+    writable: Atomic<bool>,
+}
+
+/// The memory of one buffer: blocks in the order in which the buffer shows them.
+///
+/// Made from zeroed blocks only. Whoever gives somebody a way to write them has to say so first, by
+/// [`Self::mark`] or [`Self::mark_all`]: the others are known to be still zero in the end. The order
+/// of that mark and of the end is the reference count's.
+///
+/// # Invariants
+///
+/// - `nr_pages` is the sum of the blocks' lengths; it fits `u32`, and `usize` in bytes. Each
+///   `first` is the sum of the lengths before.
+/// - A block that is not `writable` was zeroed, and nobody but the list could write it since.
+pub(crate) struct BlockList {
+    blocks: KVVec<Shown>,
+    nr_pages: u32,
+    /// Whether a device's translations may outlive its mapping for a while.
+    lingers: Atomic<bool>,
+    home: Option<Arc<dyn Home>>,
+}
+
+impl BlockList {
+    /// Makes the memory of a buffer that has none yet, with room for `capacity` blocks.
+    pub(crate) fn with_capacity(capacity: usize) -> Result<Self> {
+        Ok(Self {
+            blocks: KVVec::with_capacity(capacity, GFP_KERNEL_MAYFAIL)?,
+            nr_pages: 0,
+            lingers: Atomic::new(false),
+            home: None,
+        })
+    }
+
+    /// Adds a block at the end. Returns `ENOMEM` if there is no memory for another, and `EINVAL` for
+    /// more bytes than fit an address. May sleep.
+    pub(crate) fn push(&mut self, block: Block<Zeroed>) -> Result {
+        let first = self.nr_pages;
+        let nr_pages = u32::try_from(block.nr_pages()).map_err(|_| EINVAL)?;
+        let sum = first.checked_add(nr_pages).ok_or(EINVAL)?;
+
+        if sum as usize > usize::MAX / PAGE_SIZE {
+            return Err(EINVAL);
+        }
+        self.blocks.push(
+            Shown {
+                block: block.into_dirty(),
+                first,
+                // INVARIANT: The block was zeroed, and only the list has it now.
+                writable: Atomic::new(false),
+            },
+            GFP_KERNEL_MAYFAIL,
+        )?;
+        // INVARIANT: The block is counted; the sum was checked.
+        self.nr_pages = sum;
+        Ok(())
+    }
+
+    /// Makes the blocks go to `home` in the end. Without one, each goes to where it came from.
+    pub(crate) fn set_home(&mut self, home: Arc<dyn Home>) {
+        self.home = Some(home);
+    }
+
+    /// Returns the length in pages.
+    pub(crate) fn nr_pages(&self) -> usize {
+        self.nr_pages as usize
+    }
+
+    /// Returns the length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.nr_pages() * PAGE_SIZE
+    }
+
+    /// Returns the blocks in buffer order.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Block<Dirty>> + Clone {
+        self.blocks.iter().map(|shown| &shown.block)
+    }
+
+    /// Returns the only block, if there is but one.
+    pub(super) fn single(&self) -> Option<&Block<Dirty>> {
+        match self.blocks.as_slice() {
+            [shown] => Some(&shown.block),
+            _ => None,
+        }
+    }
+
+    /// Returns the parts of blocks that make up `nr_pages` pages of the buffer, from page `first`
+    /// on. What is beyond the end is left out.
+    pub(super) fn range(&self, first: usize, nr_pages: usize) -> impl Iterator<Item = Part<'_>> {
+        let end = first.saturating_add(nr_pages).min(self.nr_pages());
+        let start = self
+            .blocks
+            .partition_point(|shown| shown.first as usize + shown.block.nr_pages() <= first);
+
+        self.blocks
+            .get(start..)
+            .unwrap_or(&[])
+            .iter()
+            .take_while(move |shown| (shown.first as usize) < end)
+            .map(move |shown| {
+                let block_start = shown.first as usize;
+                let block_end = block_start + shown.block.nr_pages();
+                let skip = first.saturating_sub(block_start);
+
+                Part {
+                    shown,
+                    pfn: shown.block.pfn() + skip,
+                    nr_pages: end.min(block_end) - (block_start + skip),
+                }
+            })
+    }
+
+    /// Says that somebody is about to get a way to write any of the blocks.
+    pub(super) fn mark_all(&self) {
+        for shown in &self.blocks {
+            shown.mark();
+        }
+    }
+
+    /// Says that a device may go on writing for some time after its mapping has ended: an IOMMU
+    /// forgets lazily.
+    pub(super) fn set_lingers(&self) {
+        self.lingers.store(true, Relaxed);
+    }
+}
+
+impl Shown {
+    fn mark(&self) {
+        // Read first: faults of many threads shall not fight for the cache line.
+        if !self.writable.load(Relaxed) {
+            self.writable.store(true, Relaxed);
+        }
+    }
+}
+
+/// A part of a block, as a range of a buffer shows it.
+pub(super) struct Part<'a> {
+    shown: &'a Shown,
+    /// The first page frame.
+    pub(super) pfn: usize,
+    /// The number of pages, not 0.
+    pub(super) nr_pages: usize,
+}
+
+impl Part<'_> {
+    /// Says that somebody is about to get a way to write the block.
+    pub(super) fn mark(&self) {
+        self.shown.mark();
+    }
+}
+
+impl Drop for BlockList {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take() {
+            home.take_back(Returned {
+                blocks: mem::take(&mut self.blocks),
+                lingers: self.lingers.load(Relaxed),
+            });
+        }
+    }
+}
+
+/// The blocks of a buffer that nobody uses any more.
+pub(crate) struct Returned {
+    blocks: KVVec<Shown>,
+    lingers: bool,
+}
+
+impl Returned {
+    /// Tells whether a device may still write those that are dirty, for a while.
+    pub(crate) fn lingers(&self) -> bool {
+        self.lingers
+    }
+
+    /// Returns the length in pages.
+    pub(crate) fn nr_pages(&self) -> usize {
+        self.blocks.iter().map(|shown| shown.block.nr_pages()).sum()
+    }
+
+    /// Returns the blocks one by one.
+    pub(crate) fn into_blocks(self) -> impl Iterator<Item = ReturnedBlock> {
+        self.blocks.into_iter().map(|shown| {
+            if shown.writable.load(Relaxed) {
+                ReturnedBlock::Dirty(shown.block)
+            } else {
+                // SAFETY: By the type invariants of `BlockList`, the block was zeroed and nobody
+                // could write it since.
+                ReturnedBlock::Zeroed(unsafe { shown.block.assume_zeroed() })
+            }
+        })
+    }
+}
+
+/// One of them.
+pub(crate) enum ReturnedBlock {
+    /// Nobody could write it.
+    Zeroed(Block<Zeroed>),
+    /// Somebody could, whether or not they did.
+    Dirty(Block<Dirty>),
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks of a few orders, kept by NUMA node: what buffers of the system heap are made of.
+
+use super::{
+    ledger::{
+        bytes,
+        Ledger, //
+    },
+    node_pool::{
+        Delivery,
+        NodePool, //
+    },
+    orders::BLOCK_ORDERS,
+    pressure::Pressure,
+    Pool, //
+};
+use crate::abstractions::{
+    background::Worker,
+    block::{
+        Block,
+        Effort, //
+    },
+    block_list::{
+        BlockList,
+        Home,
+        Returned,
+        ReturnedBlock, //
+    },
+    meminfo,
+    numa::Node,
+    reclaim::Reclaim,
+    task, //
+};
+use core::mem;
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::Delta, //
+};
+
+/// Default of `pool_trim_ms`.
+const TRIM: Delta = Delta::from_secs(5);
+
+/// The nodes' pools.
+struct Nodes {
+    ledger: Arc<Ledger>,
+    /// By number; a node that had no memory when the module was loaded keeps nothing.
+    pools: KVec<Option<Pin<KBox<Worker<NodePool>>>>>,
+}
+
+/// Memory for buffers, of which some is kept warm. Dropping it frees all that is kept.
+pub(crate) struct BlockPool {
+    // In this order: nobody asks for memory back after the first is gone.
+    _pressure: Pin<KBox<Pressure<Nodes>>>,
+    nodes: Arc<Nodes>,
+}
+
+impl BlockPool {
+    /// Makes a pool that may keep an eighth of the machine's memory. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        let ledger = Arc::new(Ledger::new(meminfo::total_ram() / 8, TRIM), GFP_KERNEL)?;
+        let mut pools = KVec::with_capacity(Node::possible(), GFP_KERNEL)?;
+
+        for n in 0..Node::possible() {
+            let pool = match Node::with_memory(n) {
+                Some(node) => Some(Worker::start(
+                    c"dma_heap_zero",
+                    node,
+                    NodePool::new(node, ledger.clone()),
+                )?),
+                None => None,
+            };
+
+            pools.push(pool, GFP_KERNEL)?;
+        }
+
+        let nodes = Arc::new(Nodes { ledger, pools }, GFP_KERNEL)?;
+
+        Ok(Self {
+            _pressure: Pressure::on(c"dma-heap-blocks", nodes.clone())?,
+            nodes,
+        })
+    }
+
+    /// Takes zeroed blocks of `nr_pages` pages in all, the largest first: kept ones, else from the
+    /// page allocator. They come back when the list is dropped.
+    ///
+    /// An order that could not be had once is not tried again: what is left of the buffer is filled
+    /// with smaller blocks. May sleep.
+    ///
+    /// Returns `ENOMEM` if memory cannot be had, without a call of the OOM killer, and `EINTR` if
+    /// the task got a fatal signal. What was taken goes to the page allocator then.
+    pub(crate) fn take(&self, nr_pages: usize) -> Result<BlockList> {
+        let largest = BLOCK_ORDERS.get(0).ok_or(EINVAL)?;
+        let mut list = BlockList::with_capacity((nr_pages >> largest) + 1)?;
+        let pool = self.nodes.preferred();
+
+        for (n, order) in BLOCK_ORDERS.iter().enumerate() {
+            if let Some(pool) = pool {
+                self.take_kept(pool, n, order, nr_pages, &mut list)?;
+            }
+
+            let missing = (nr_pages - list.nr_pages()) >> order;
+
+            if missing > 0 {
+                allocate(order, nr_pages, &mut list)?;
+
+                let got = missing - ((nr_pages - list.nr_pages()) >> order);
+
+                self.nodes.ledger.misses.add(bytes(got << order));
+                if let Some(pool) = pool.filter(|pool| got > 0 && pool.missed(n, got)) {
+                    pool.hurry();
+                }
+            }
+            if list.nr_pages() == nr_pages {
+                list.set_home(self.nodes.clone());
+                return Ok(list);
+            }
+        }
+        Err(ENOMEM)
+    }
+
+    /// Fills `list` up to `nr_pages` pages with blocks that are kept.
+    fn take_kept(
+        &self,
+        pool: &NodePool,
+        n: usize,
+        order: u32,
+        nr_pages: usize,
+        list: &mut BlockList,
+    ) -> Result {
+        let ledger = &self.nodes.ledger;
+
+        loop {
+            let wanted = (nr_pages - list.nr_pages()) >> order;
+            let mut zeroed = if wanted > 0 {
+                pool.take_zeroed(n, wanted)
+            } else {
+                break;
+            };
+
+            if zeroed.len() > 0 {
+                ledger.hits.add(bytes(zeroed.nr_pages()));
+                while let Some(block) = zeroed.pop() {
+                    list.push(block)?;
+                }
+                continue;
+            }
+
+            let mut dirty = pool.take_dirty(n, order, wanted);
+
+            if dirty.len() == 0 {
+                break;
+            }
+            ledger.hits.add(bytes(dirty.nr_pages()));
+            ledger.zeroed_inline.add(bytes(dirty.nr_pages()));
+            while let Some(block) = dirty.pop() {
+                list.push(block.zero()?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fills `list` up to `nr_pages` pages with new blocks of one order, as far as they can be had.
+fn allocate(order: u32, nr_pages: usize, list: &mut BlockList) -> Result {
+    let effort = if order == 0 {
+        Effort::Reclaim
+    } else {
+        Effort::Opportunistic
+    };
+
+    while (nr_pages - list.nr_pages()) >> order > 0 {
+        if task::fatal_signal_pending() {
+            return Err(EINTR);
+        }
+        match Block::alloc(order, effort) {
+            Ok(block) => list.push(block)?,
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+impl Pool for BlockPool {
+    fn ledger(&self) -> &Ledger {
+        &self.nodes.ledger
+    }
+
+    fn shed(&self) {
+        for n in 0..self.nodes.pools.len() {
+            let excess = self.nodes.ledger.excess();
+
+            self.nodes.give_back_from(n, excess);
+        }
+    }
+
+    fn dirty(&self) -> u64 {
+        self.nodes
+            .pools
+            .iter()
+            .flatten()
+            .map(|pool| bytes(pool.dirty_pages()))
+            .sum()
+    }
+}
+
+impl Nodes {
+    fn pool(&self, n: usize) -> Option<&Worker<NodePool>> {
+        self.pools.get(n)?.as_ref().map(|pool| &**pool)
+    }
+
+    /// Returns the pool of the node that the calling task's next page would come from.
+    fn preferred(&self) -> Option<&Worker<NodePool>> {
+        self.pools
+            .iter()
+            .flatten()
+            .map(|pool| &**pool)
+            .find(|pool| pool.node().is_preferred())
+    }
+
+    fn give_back_from(&self, n: usize, nr_pages: usize) -> usize {
+        self.pool(n).map_or(0, |pool| pool.give_back(nr_pages))
+    }
+
+    /// Puts what was collected of one node into its pool.
+    fn deliver(&self, n: usize, delivery: Delivery, lingers: bool) {
+        let Some(pool) = self.pool(n) else {
+            return;
+        };
+
+        if pool.put(delivery, lingers) {
+            pool.hurry();
+        } else {
+            pool.expect(self.ledger.trim());
+        }
+    }
+}
+
+impl Home for Nodes {
+    fn take_back(&self, blocks: Returned) {
+        let lingers = blocks.lingers();
+        let mut room = self.ledger.reserve(blocks.nr_pages());
+        let mut delivery = Delivery::new();
+        let mut at = None;
+
+        for block in blocks.into_blocks() {
+            let (node, nr_pages, sound) = match &block {
+                ReturnedBlock::Zeroed(block) => (block.node(), block.nr_pages(), block.is_sound()),
+                ReturnedBlock::Dirty(block) => (block.node(), block.nr_pages(), block.is_sound()),
+            };
+            let n = node.id() as usize;
+
+            // A block that is not kept is freed here, by its drop.
+            if !sound || nr_pages > room || self.pool(n).is_none() {
+                continue;
+            }
+            if let Some(before) = at.replace(n).filter(|before| *before != n) {
+                self.deliver(
+                    before,
+                    mem::replace(&mut delivery, Delivery::new()),
+                    lingers,
+                );
+            }
+
+            let kept = match block {
+                ReturnedBlock::Zeroed(block) => {
+                    self.ledger.returned_zeroed.add(bytes(nr_pages));
+                    delivery.add_zeroed(block).is_ok()
+                }
+                ReturnedBlock::Dirty(block) => {
+                    self.ledger.returned_dirty.add(bytes(nr_pages));
+                    delivery.add_dirty(block).is_ok()
+                }
+            };
+
+            if kept {
+                room -= nr_pages;
+            }
+        }
+        if let Some(n) = at {
+            self.deliver(n, delivery, lingers);
+        }
+        self.ledger.release(room);
+    }
+}
+
+impl Reclaim for Nodes {
+    fn count(&self, node: usize) -> usize {
+        self.pool(node).map_or(0, |pool| pool.nr_pages())
+    }
+
+    fn give_back(&self, node: usize, nr_pages: usize) -> usize {
+        let freed = self.give_back_from(node, nr_pages);
+
+        self.ledger.reclaimed.add(bytes(freed));
+        freed
+    }
+
+    fn give_back_all(&self) -> usize {
+        (0..self.pools.len())
+            .map(|n| self.give_back(n, usize::MAX))
+            .sum()
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much a pool keeps, may keep, and has done.
+
+use crate::counter::Counter;
+use kernel::{
+    page::PAGE_SIZE,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    time::Delta, //
+};
+
+/// The sums of one pool. Counters are in bytes unless they say otherwise.
+pub(crate) struct Ledger {
+    cap: Atomic<u64>,
+    held: Atomic<u64>,
+    trim_ms: Atomic<u64>,
+    /// Memory of new buffers that came from the pool.
+    pub(crate) hits: Counter,
+    /// Memory of new buffers that did not.
+    pub(crate) misses: Counter,
+    /// Memory from the pool that the allocating task had to zero.
+    pub(crate) zeroed_inline: Counter,
+    /// Memory that was zeroed in the background.
+    pub(crate) zeroed_background: Counter,
+    /// Memory that was allocated in the background, in expectation of another buffer.
+    pub(crate) refilled: Counter,
+    /// Memory that came back from buffers unwritable, so that it needed no zeroing.
+    pub(crate) returned_zeroed: Counter,
+    /// Memory that came back from buffers and had to be zeroed.
+    pub(crate) returned_dirty: Counter,
+    /// Memory that went back because it was idle.
+    pub(crate) trimmed: Counter,
+    /// Memory that went back because the machine needed it.
+    pub(crate) reclaimed: Counter,
+}
+
+impl Ledger {
+    /// Makes a ledger of a pool that keeps nothing yet.
+    ///
+    /// `cap` is in bytes; `trim` is how long something idle is kept at least.
+    pub(super) fn new(cap: u64, trim: Delta) -> Self {
+        Self {
+            cap: Atomic::new(cap),
+            held: Atomic::new(0),
+            trim_ms: Atomic::new(trim.as_millis_ceil().max(0) as u64),
+            hits: Counter::new(),
+            misses: Counter::new(),
+            zeroed_inline: Counter::new(),
+            zeroed_background: Counter::new(),
+            refilled: Counter::new(),
+            returned_zeroed: Counter::new(),
+            returned_dirty: Counter::new(),
+            trimmed: Counter::new(),
+            reclaimed: Counter::new(),
+        }
+    }
+
+    /// Returns how much may be kept, in bytes.
+    pub(crate) fn cap(&self) -> u64 {
+        self.cap.load(Relaxed)
+    }
+
+    /// Sets how much may be kept, in bytes.
+    pub(crate) fn set_cap(&self, bytes: u64) {
+        self.cap.store(bytes, Relaxed);
+    }
+
+    /// Returns how much is kept, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    /// Returns how long something idle is kept at least; it goes after twice that at most.
+    pub(crate) fn trim(&self) -> Delta {
+        // An hour is as good as for ever, and every sum with it fits.
+        Delta::from_millis(self.trim_ms().min(3_600_000) as i64)
+    }
+
+    /// Returns the same in milliseconds, as it was set.
+    pub(crate) fn trim_ms(&self) -> u64 {
+        self.trim_ms.load(Relaxed)
+    }
+
+    /// Sets it.
+    pub(crate) fn set_trim_ms(&self, ms: u64) {
+        self.trim_ms.store(ms, Relaxed);
+    }
+
+    /// Takes room for up to `nr_pages` pages, and returns for how many there was some.
+    pub(super) fn reserve(&self, nr_pages: usize) -> usize {
+        let mut held = self.held();
+
+        loop {
+            let room = self.cap().saturating_sub(held) / PAGE_SIZE as u64;
+            let granted = room.min(nr_pages as u64);
+
+            if granted == 0 {
+                return 0;
+            }
+            match self
+                .held
+                .cmpxchg(held, held + granted * PAGE_SIZE as u64, Relaxed)
+            {
+                Ok(_) => return granted as usize,
+                Err(now) => held = now,
+            }
+        }
+    }
+
+    /// Takes room for `nr_pages` pages, or none.
+    pub(super) fn reserve_all(&self, nr_pages: usize) -> bool {
+        let granted = self.reserve(nr_pages);
+
+        if granted < nr_pages {
+            self.release(granted);
+        }
+        granted == nr_pages
+    }
+
+    /// Gives the room of `nr_pages` pages back.
+    pub(super) fn release(&self, nr_pages: usize) {
+        let _ = self.held.fetch_sub(bytes(nr_pages), Relaxed);
+    }
+
+    /// Returns by how many pages more is kept than may be.
+    pub(super) fn excess(&self) -> usize {
+        (self.held().saturating_sub(self.cap())).div_ceil(PAGE_SIZE as u64) as usize
+    }
+}
+
+/// Returns the length of `nr_pages` pages.
+pub(super) fn bytes(nr_pages: usize) -> u64 {
+    nr_pages as u64 * PAGE_SIZE as u64
+}

@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The blocks that are kept of one NUMA node.
+
+use super::{
+    ledger::{
+        bytes,
+        Ledger, //
+    },
+    orders::{
+        BLOCK_ORDERS,
+        MAX_ORDERS, //
+    },
+    REST, //
+};
+use crate::abstractions::{
+    background::Background,
+    block::{
+        Block,
+        Dirty,
+        Zeroed, //
+    },
+    block_stack::BlockStack,
+    numa::Node, //
+};
+use core::mem;
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        Arc,
+        SpinLock, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+/// The most pages that are zeroed, allocated or freed before somebody else gets a turn.
+const PORTION_PAGES: usize = 512;
+
+/// The most blocks that are taken under one hold of the lock.
+const BATCH: usize = 128;
+
+/// Which part of what may be kept is got in advance at most.
+const ADVANCE_SHARE: u64 = 4;
+
+/// The blocks of one order.
+struct Shelf {
+    zeroed: BlockStack<Zeroed>,
+    dirty: BlockStack<Dirty>,
+    /// Blocks that a device may still write: those that came lately, and those that came before
+    /// `State::rested` was set.
+    resting: [BlockStack<Dirty>; 2],
+    /// How many blocks nobody has needed since the last trim.
+    idle: usize,
+    /// How many blocks to get in advance.
+    wanted: usize,
+}
+
+impl Shelf {
+    const fn new(order: u32) -> Self {
+        Self {
+            zeroed: BlockStack::new(order),
+            dirty: BlockStack::new(order),
+            resting: [BlockStack::new(order), BlockStack::new(order)],
+            idle: 0,
+            wanted: 0,
+        }
+    }
+
+    fn ready(&self) -> usize {
+        self.zeroed.len() + self.dirty.len()
+    }
+
+    fn nr_resting(&self) -> usize {
+        let [late, early] = &self.resting;
+
+        late.len() + early.len()
+    }
+
+    fn dirty_pages(&self) -> usize {
+        let [late, early] = &self.resting;
+
+        self.dirty.nr_pages() + late.nr_pages() + early.nr_pages()
+    }
+
+    fn nr_pages(&self) -> usize {
+        self.zeroed.nr_pages() + self.dirty_pages()
+    }
+
+    fn note_use(&mut self) {
+        self.idle = self.idle.min(self.ready());
+    }
+}
+
+/// What the lock protects.
+struct State {
+    shelves: [Shelf; MAX_ORDERS],
+    /// When the earlier ones of the resting blocks have rested enough.
+    rested: Instant<Monotonic>,
+    /// When idle blocks go next.
+    next_trim: Instant<Monotonic>,
+    /// When a request last found too little here.
+    last_miss: Option<Instant<Monotonic>>,
+}
+
+impl State {
+    fn shelf(&mut self, n: usize) -> &mut Shelf {
+        // A position of an order is never out of range.
+        &mut self.shelves[n.min(MAX_ORDERS - 1)]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shelves.iter().all(|shelf| shelf.nr_pages() == 0)
+    }
+}
+
+/// Blocks on their way to a [`NodePool`], in room that the ledger has granted.
+pub(super) struct Delivery {
+    stacks: [(BlockStack<Zeroed>, BlockStack<Dirty>); MAX_ORDERS],
+}
+
+impl Delivery {
+    pub(super) fn new() -> Self {
+        Self {
+            stacks: BLOCK_ORDERS.map(|order| (BlockStack::new(order), BlockStack::new(order))),
+        }
+    }
+
+    /// Adds a block; one of an order that the pool does not keep comes back.
+    pub(super) fn add_zeroed(&mut self, block: Block<Zeroed>) -> Result<(), Block<Zeroed>> {
+        match BLOCK_ORDERS.position(block.nr_pages()) {
+            Some(n) => self.stack(n).0.push(block),
+            None => Err(block),
+        }
+    }
+
+    /// Adds a block; one of an order that the pool does not keep comes back.
+    pub(super) fn add_dirty(&mut self, block: Block<Dirty>) -> Result<(), Block<Dirty>> {
+        match BLOCK_ORDERS.position(block.nr_pages()) {
+            Some(n) => self.stack(n).1.push(block),
+            None => Err(block),
+        }
+    }
+
+    fn stack(&mut self, n: usize) -> &mut (BlockStack<Zeroed>, BlockStack<Dirty>) {
+        // A position of an order is never out of range.
+        &mut self.stacks[n.min(MAX_ORDERS - 1)]
+    }
+
+    fn nr_pages(&self) -> usize {
+        self.stacks
+            .iter()
+            .map(|(zeroed, dirty)| zeroed.nr_pages() + dirty.nr_pages())
+            .sum()
+    }
+
+    fn dirty_pages(&self) -> usize {
+        self.stacks.iter().map(|(_, dirty)| dirty.nr_pages()).sum()
+    }
+}
+
+/// Blocks that are kept of one NUMA node, and the work of keeping them: a [`Background`] job.
+#[pin_data]
+pub(super) struct NodePool {
+    node: Node,
+    ledger: Arc<Ledger>,
+    #[pin]
+    state: SpinLock<State>,
+}
+
+impl NodePool {
+    pub(super) fn new(node: Node, ledger: Arc<Ledger>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            node,
+            ledger,
+            state <- new_spinlock!(State {
+                shelves: BLOCK_ORDERS.map(Shelf::new),
+                rested: Instant::now(),
+                next_trim: Instant::now(),
+                last_miss: None,
+            }),
+        }? Error)
+    }
+
+    pub(super) fn node(&self) -> Node {
+        self.node
+    }
+
+    /// Takes up to `wanted` zeroed blocks from shelf `n`; how many are taken at once is limited.
+    pub(super) fn take_zeroed(&self, n: usize, wanted: usize) -> BlockStack<Zeroed> {
+        let blocks = {
+            let mut state = self.state.lock();
+            let shelf = state.shelf(n);
+            let blocks = shelf.zeroed.take(wanted.min(BATCH));
+
+            shelf.note_use();
+            blocks
+        };
+
+        self.taken(blocks.nr_pages());
+        blocks
+    }
+
+    /// Takes up to `wanted` dirty blocks from shelf `n`, but no more than one portion: so whoever
+    /// zeroes them shares the work with the background.
+    pub(super) fn take_dirty(&self, n: usize, order: u32, wanted: usize) -> BlockStack<Dirty> {
+        let blocks = {
+            let mut state = self.state.lock();
+            let shelf = state.shelf(n);
+            let blocks = shelf
+                .dirty
+                .take(wanted.min((PORTION_PAGES >> order).max(1)));
+
+            shelf.note_use();
+            blocks
+        };
+
+        self.taken(blocks.nr_pages());
+        blocks
+    }
+
+    /// Notes that a request found `blocks` blocks too few on shelf `n`.
+    ///
+    /// When that happens twice within the idle time, the next one is expected as well, and as many
+    /// are got in advance. Returns whether there is now work to do.
+    pub(super) fn missed(&self, n: usize, blocks: usize) -> bool {
+        let now = Instant::now();
+        let trim = self.ledger.trim();
+        let mut state = self.state.lock();
+        let again = state.last_miss.is_some_and(|last| now - last < trim);
+        let shelf = state.shelf(n);
+
+        if again {
+            let most = self.ledger.cap() / ADVANCE_SHARE / bytes(1 << shelf.zeroed.order());
+
+            shelf.wanted = blocks.min(most as usize);
+        }
+        state.last_miss = Some(now);
+        again
+    }
+
+    /// Puts blocks in whose room is reserved. Returns whether some of them have to be zeroed.
+    pub(super) fn put(&self, delivery: Delivery, lingers: bool) -> bool {
+        let nr_pages = delivery.nr_pages();
+        let is_dirty = delivery.dirty_pages() > 0;
+        let now = Instant::now();
+
+        if nr_pages == 0 {
+            return false;
+        }
+        self.node.account_reclaimable(nr_pages as isize);
+
+        let mut state = self.state.lock();
+
+        if state.is_empty() {
+            state.next_trim = now + self.ledger.trim();
+        }
+        for (shelf, (zeroed, dirty)) in state.shelves.iter_mut().zip(delivery.stacks) {
+            shelf.zeroed.append(zeroed);
+            if lingers {
+                shelf.resting[0].append(dirty);
+            } else {
+                shelf.dirty.append(dirty);
+            }
+        }
+        is_dirty
+    }
+
+    /// Returns how many pages are kept.
+    pub(super) fn nr_pages(&self) -> usize {
+        self.state.lock().shelves.iter().map(Shelf::nr_pages).sum()
+    }
+
+    /// Returns how many of them are not zeroed.
+    pub(super) fn dirty_pages(&self) -> usize {
+        let state = self.state.lock();
+
+        state.shelves.iter().map(Shelf::dirty_pages).sum()
+    }
+
+    /// Frees blocks of at least `nr_pages` pages, if there are so many, and returns how many pages
+    /// were freed. Those that would have to be zeroed go first, then the smallest.
+    pub(super) fn give_back(&self, nr_pages: usize) -> usize {
+        let mut freed = 0;
+
+        for kind in [Kind::Dirty, Kind::Resting, Kind::Zeroed] {
+            for n in (0..MAX_ORDERS).rev() {
+                while freed < nr_pages {
+                    let now = self.free(n, kind, nr_pages - freed);
+
+                    if now == 0 {
+                        break;
+                    }
+                    freed += now;
+                }
+            }
+        }
+        freed
+    }
+
+    /// Frees blocks of at least `nr_pages` pages, but of one portion at most.
+    fn free(&self, n: usize, kind: Kind, nr_pages: usize) -> usize {
+        let Some(order) = BLOCK_ORDERS.get(n) else {
+            return 0;
+        };
+        let wanted = nr_pages.min(PORTION_PAGES).div_ceil(1 << order);
+        let mut state = self.state.lock();
+        let shelf = state.shelf(n);
+        // What is taken is freed when these are dropped, after the lock.
+        let mut dirty = BlockStack::new(order);
+        let mut zeroed = BlockStack::new(order);
+
+        match kind {
+            Kind::Dirty => dirty = shelf.dirty.take(wanted),
+            Kind::Zeroed => zeroed = shelf.zeroed.take(wanted),
+            Kind::Resting => {
+                for resting in &mut shelf.resting {
+                    dirty.append(resting.take(wanted.saturating_sub(dirty.len())));
+                }
+            }
+        }
+        shelf.note_use();
+        drop(state);
+
+        let freed = dirty.nr_pages() + zeroed.nr_pages();
+
+        self.taken(freed);
+        freed
+    }
+
+    /// Settles the sums for pages that have left.
+    fn taken(&self, nr_pages: usize) {
+        if nr_pages > 0 {
+            self.ledger.release(nr_pages);
+            self.node.account_reclaimable(-(nr_pages as isize));
+        }
+    }
+
+    /// Has blocks that have rested enough zeroed. Returns how long the others have to rest, if there
+    /// are any.
+    fn wake_rested(&self, now: Instant<Monotonic>) -> Option<Delta> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+
+        if state.shelves.iter().all(|shelf| shelf.nr_resting() == 0) {
+            return None;
+        }
+        if now - state.rested < Delta::ZERO {
+            return Some(state.rested - now);
+        }
+
+        for shelf in &mut state.shelves {
+            let [late, early] = &mut shelf.resting;
+            let nothing = BlockStack::new(late.order());
+            let rested = mem::replace(early, mem::replace(late, nothing));
+
+            shelf.dirty.append(rested);
+        }
+        state.rested = now + REST;
+        Some(REST)
+    }
+
+    /// Zeroes a portion. Returns whether there was something to do.
+    fn zero_some(&self) -> bool {
+        for (n, order) in BLOCK_ORDERS.iter().enumerate() {
+            let mut blocks = {
+                let mut state = self.state.lock();
+
+                state.shelf(n).dirty.take((PORTION_PAGES >> order).max(1))
+            };
+            let mut zeroed = BlockStack::new(order);
+
+            if blocks.len() == 0 {
+                continue;
+            }
+            while let Some(block) = blocks.pop() {
+                let nr_pages = block.nr_pages();
+
+                // A kernel thread gets no signal that could end this.
+                if let Ok(Ok(())) = block.zero().map(|block| zeroed.push(block)) {
+                    self.ledger.zeroed_background.add(bytes(nr_pages));
+                }
+            }
+            self.state.lock().shelf(n).zeroed.append(zeroed);
+            return true;
+        }
+        false
+    }
+
+    /// Gets a portion of the blocks that are wanted in advance, as far as memory is free at once.
+    /// Returns whether there is more to do.
+    fn refill_some(&self) -> bool {
+        for (n, order) in BLOCK_ORDERS.iter().enumerate() {
+            let portion = {
+                let mut state = self.state.lock();
+                let shelf = state.shelf(n);
+                let missing = shelf
+                    .wanted
+                    .saturating_sub(shelf.ready() + shelf.nr_resting());
+
+                if missing == 0 {
+                    shelf.wanted = 0;
+                }
+                missing.min((PORTION_PAGES >> order).max(1))
+            };
+            let mut delivery = Delivery::new();
+
+            if portion == 0 {
+                continue;
+            }
+            for _ in 0..portion {
+                if !self.ledger.reserve_all(1 << order) {
+                    break;
+                }
+
+                let block = Block::alloc_on_node(self.node, order).ok();
+
+                if block.is_none_or(|block| delivery.add_zeroed(block).is_err()) {
+                    self.ledger.release(1 << order);
+                    break;
+                }
+            }
+
+            let got = delivery.nr_pages();
+
+            self.ledger.refilled.add(bytes(got));
+            self.put(delivery, false);
+            if got >> order < portion {
+                self.state.lock().shelf(n).wanted = 0;
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Frees what nobody has needed since this was last done, when it is due. Returns after what
+    /// time it is due again, or [`None`] if nothing is left.
+    fn trim(&self, now: Instant<Monotonic>) -> Option<Delta> {
+        let (due, idle) = {
+            let mut state = self.state.lock();
+            let mut idle = [0; MAX_ORDERS];
+            let due = now - state.next_trim >= Delta::ZERO;
+
+            if due {
+                state.next_trim = now + self.ledger.trim();
+                for (shelf, idle) in state.shelves.iter_mut().zip(&mut idle) {
+                    *idle = shelf.idle;
+                    shelf.idle = shelf.ready();
+                }
+            }
+            (due, idle)
+        };
+
+        if due {
+            for ((n, order), idle) in BLOCK_ORDERS.iter().enumerate().zip(idle) {
+                let mut remaining = idle << order;
+
+                for kind in [Kind::Dirty, Kind::Zeroed] {
+                    while remaining > 0 {
+                        let freed = self.free(n, kind, remaining);
+
+                        if freed == 0 {
+                            break;
+                        }
+                        remaining = remaining.saturating_sub(freed);
+                        self.ledger.trimmed.add(bytes(freed));
+                    }
+                }
+            }
+        }
+
+        let state = self.state.lock();
+
+        (!state.is_empty()).then(|| state.next_trim - now)
+    }
+}
+
+/// Which blocks of a shelf.
+#[derive(Clone, Copy)]
+enum Kind {
+    Dirty,
+    Resting,
+    Zeroed,
+}
+
+impl Background for NodePool {
+    fn run(&self) -> Option<Delta> {
+        let now = Instant::now();
+        let rest = self.wake_rested(now);
+
+        if self.zero_some() || self.refill_some() {
+            return Some(Delta::ZERO);
+        }
+        match (rest, self.trim(now)) {
+            (Some(rest), Some(trim)) if rest < trim => Some(rest),
+            (Some(rest), None) => Some(rest),
+            (_, trim) => trim,
+        }
+    }
+}

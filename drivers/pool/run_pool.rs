@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs of any length from a contiguous area, few of them and kept for a short time.
+//!
+//! The other users of the area cannot ask for them: so little is kept, and all of it goes back
+//! before the heap says that there is no memory.
+
+use super::{
+    ledger::{
+        bytes,
+        Ledger, //
+    },
+    pressure::Pressure,
+    Pool,
+    REST, //
+};
+use crate::abstractions::{
+    background::{
+        Background,
+        Worker, //
+    },
+    block::{
+        Block,
+        Dirty,
+        Zeroed, //
+    },
+    block_list::{
+        BlockList,
+        Home,
+        Returned,
+        ReturnedBlock, //
+    },
+    cma::CmaArea,
+    numa::Node,
+    reclaim::Reclaim, //
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        Arc,
+        SpinLock, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+/// Default of `pool_cap`, in bytes: a 4K frame of 12 bits a pixel, and a quarter of the area that
+/// Debian's ARM kernels have.
+const CAP: u64 = 16 << 20;
+
+/// Default of `pool_trim_ms`.
+const TRIM: Delta = Delta::from_millis(500);
+
+/// The most runs that are kept.
+const MAX_RUNS: usize = 16;
+
+enum Contents {
+    Zeroed(Block<Zeroed>),
+    Dirty(Block<Dirty>),
+}
+
+/// A run that is kept.
+struct Run {
+    contents: Contents,
+    /// When it came.
+    since: Instant<Monotonic>,
+    /// Whether a device may still write it for a while.
+    lingers: bool,
+}
+
+impl Run {
+    fn nr_pages(&self) -> usize {
+        match &self.contents {
+            Contents::Zeroed(block) => block.nr_pages(),
+            Contents::Dirty(block) => block.nr_pages(),
+        }
+    }
+
+    fn is_dirty(&self) -> bool {
+        matches!(self.contents, Contents::Dirty(_))
+    }
+
+    /// Returns how long it has to rest before it can be zeroed.
+    fn rest(&self, now: Instant<Monotonic>) -> Delta {
+        let rested = now - self.since;
+
+        if self.lingers && rested < REST {
+            REST - rested
+        } else {
+            Delta::ZERO
+        }
+    }
+}
+
+/// The runs, and the work of keeping them.
+#[pin_data]
+struct Runs {
+    ledger: Ledger,
+    /// Has room for [`MAX_RUNS`], so that nothing is allocated under the lock.
+    #[pin]
+    runs: SpinLock<KVec<Run>>,
+}
+
+impl Runs {
+    /// Takes the first run for which `wanted` says yes.
+    fn take(&self, wanted: impl FnMut(&Run) -> bool) -> Option<Run> {
+        let run = {
+            let mut runs = self.runs.lock();
+            let n = runs.iter().position(wanted)?;
+
+            runs.remove(n).ok()?
+        };
+
+        self.ledger.release(run.nr_pages());
+        run.node().account_reclaimable(-(run.nr_pages() as isize));
+        Some(run)
+    }
+
+    /// Keeps a run, if there is room. Returns it if not.
+    fn put(&self, run: Run) -> Result<(), Run> {
+        let nr_pages = run.nr_pages();
+        let node = run.node();
+
+        if !self.ledger.reserve_all(nr_pages) {
+            return Err(run);
+        }
+        node.account_reclaimable(nr_pages as isize);
+
+        let result = self.runs.lock().push_within_capacity(run);
+
+        result.map_err(|error| {
+            self.ledger.release(nr_pages);
+            node.account_reclaimable(-(nr_pages as isize));
+            error.0
+        })
+    }
+
+    /// Frees runs until `enough` says so. Returns how many pages were freed.
+    fn free_until(&self, mut enough: impl FnMut(usize) -> bool) -> usize {
+        let mut freed = 0;
+
+        while !enough(freed) {
+            match self
+                .take(|run| run.is_dirty())
+                .or_else(|| self.take(|_| true))
+            {
+                Some(run) => freed += run.nr_pages(),
+                None => break,
+            }
+        }
+        freed
+    }
+}
+
+impl Run {
+    fn node(&self) -> Node {
+        match &self.contents {
+            Contents::Zeroed(block) => block.node(),
+            Contents::Dirty(block) => block.node(),
+        }
+    }
+}
+
+impl Background for Runs {
+    fn run(&self) -> Option<Delta> {
+        let now = Instant::now();
+        let trim = self.ledger.trim();
+
+        while let Some(run) = self.take(|run| now - run.since >= trim) {
+            self.ledger.trimmed.add(bytes(run.nr_pages()));
+        }
+
+        if let Some(run) = self.take(|run| run.is_dirty() && run.rest(now).is_zero()) {
+            let nr_pages = run.nr_pages();
+            let since = run.since;
+
+            // A kernel thread gets no signal that could end the zeroing.
+            if let Contents::Dirty(block) = run.contents {
+                if let Ok(block) = block.zero() {
+                    self.ledger.zeroed_background.add(bytes(nr_pages));
+                    // Freed if its room was taken meanwhile.
+                    let _ = self.put(Run {
+                        contents: Contents::Zeroed(block),
+                        since,
+                        lingers: false,
+                    });
+                }
+            }
+            return Some(Delta::ZERO);
+        }
+
+        let runs = self.runs.lock();
+
+        runs.iter()
+            .map(|run| {
+                let idle = trim - (now - run.since);
+
+                if run.is_dirty() && run.rest(now) < idle {
+                    run.rest(now)
+                } else {
+                    idle
+                }
+            })
+            .min_by_key(|delay| delay.as_nanos())
+    }
+}
+
+/// The runs with the thread that does the work.
+struct Shared {
+    worker: Pin<KBox<Worker<Runs>>>,
+}
+
+/// Contiguous memory for buffers, of which some is kept warm. Dropping it frees all that is kept.
+pub(crate) struct RunPool {
+    area: CmaArea,
+    // In this order: nobody asks for memory back after the first is gone.
+    _pressure: Pin<KBox<Pressure<Shared>>>,
+    shared: Arc<Shared>,
+}
+
+impl RunPool {
+    /// Makes a pool for `area`. May sleep.
+    pub(crate) fn new(area: CmaArea) -> Result<Self> {
+        let runs = KVec::with_capacity(MAX_RUNS, GFP_KERNEL)?;
+        let node = Node::any().ok_or(ENODEV)?;
+        let worker = Worker::start(
+            c"dma_heap_cma",
+            node,
+            try_pin_init!(Runs {
+                ledger: Ledger::new(CAP, TRIM),
+                runs <- new_spinlock!(runs),
+            }? Error),
+        )?;
+        let shared = Arc::new(Shared { worker }, GFP_KERNEL)?;
+
+        Ok(Self {
+            area,
+            _pressure: Pressure::on(c"dma-heap-runs", shared.clone())?,
+            shared,
+        })
+    }
+
+    /// Takes one zeroed run of `nr_pages` pages: a kept one, else from the area. It comes back when
+    /// the list is dropped. May sleep and migrate other users' pages.
+    ///
+    /// Returns `ENOMEM` if the area cannot serve it although nothing is kept any more, and `EINTR`
+    /// if the task got a fatal signal.
+    pub(crate) fn take(&self, nr_pages: usize) -> Result<BlockList> {
+        let mut list = BlockList::with_capacity(1)?;
+
+        list.push(self.take_run(nr_pages)?)?;
+        list.set_home(self.shared.clone());
+        Ok(list)
+    }
+
+    fn take_run(&self, nr_pages: usize) -> Result<Block<Zeroed>> {
+        let runs = &self.shared.worker;
+        let now = Instant::now();
+        let kept = runs
+            .take(|run| run.nr_pages() == nr_pages && !run.is_dirty())
+            .or_else(|| runs.take(|run| run.nr_pages() == nr_pages && run.rest(now).is_zero()));
+
+        if let Some(run) = kept {
+            runs.ledger.hits.add(bytes(nr_pages));
+            return match run.contents {
+                Contents::Zeroed(block) => Ok(block),
+                Contents::Dirty(block) => {
+                    runs.ledger.zeroed_inline.add(bytes(nr_pages));
+                    block.zero()
+                }
+            };
+        }
+
+        let block = match Block::alloc_contiguous(self.area, nr_pages) {
+            Err(e) if e == ENOMEM && runs.free_until(|_| false) > 0 => {
+                Block::alloc_contiguous(self.area, nr_pages)
+            }
+            result => result,
+        }?;
+
+        runs.ledger.misses.add(bytes(nr_pages));
+        block.zero()
+    }
+}
+
+impl Pool for RunPool {
+    fn ledger(&self) -> &Ledger {
+        &self.shared.worker.ledger
+    }
+
+    fn shed(&self) {
+        let runs = &self.shared.worker;
+
+        runs.free_until(|_| runs.ledger.excess() == 0);
+    }
+
+    fn dirty(&self) -> u64 {
+        let runs = self.shared.worker.runs.lock();
+
+        runs.iter()
+            .filter(|run| run.is_dirty())
+            .map(|run| bytes(run.nr_pages()))
+            .sum()
+    }
+}
+
+impl Home for Shared {
+    fn take_back(&self, blocks: Returned) {
+        let lingers = blocks.lingers();
+        let ledger = &self.worker.ledger;
+
+        for block in blocks.into_blocks() {
+            let (contents, nr_pages, is_sound) = match block {
+                ReturnedBlock::Zeroed(block) => {
+                    let facts = (block.nr_pages(), block.is_sound());
+
+                    ledger.returned_zeroed.add(bytes(facts.0));
+                    (Contents::Zeroed(block), facts.0, facts.1)
+                }
+                ReturnedBlock::Dirty(block) => {
+                    let facts = (block.nr_pages(), block.is_sound());
+
+                    ledger.returned_dirty.add(bytes(facts.0));
+                    (Contents::Dirty(block), facts.0, facts.1)
+                }
+            };
+            let run = Run {
+                contents,
+                since: Instant::now(),
+                lingers,
+            };
+            let is_dirty = run.is_dirty();
+
+            // One that is not kept is freed by its drop.
+            if !is_sound || nr_pages == 0 || self.worker.put(run).is_err() {
+                continue;
+            }
+            if is_dirty {
+                self.worker.hurry();
+            } else {
+                self.worker.expect(ledger.trim());
+            }
+        }
+    }
+}
+
+impl Reclaim for Shared {
+    fn count(&self, node: usize) -> usize {
+        let runs = self.worker.runs.lock();
+
+        runs.iter()
+            .filter(|run| run.node().id() as usize == node)
+            .map(|run| run.nr_pages())
+            .sum()
+    }
+
+    fn give_back(&self, node: usize, nr_pages: usize) -> usize {
+        let mut freed = 0;
+
+        while freed < nr_pages {
+            match self.worker.take(|run| run.node().id() as usize == node) {
+                Some(run) => freed += run.nr_pages(),
+                None => break,
+            }
+        }
+        self.worker.ledger.reclaimed.add(bytes(freed));
+        freed
+    }
+
+    fn give_back_all(&self) -> usize {
+        let freed = self.worker.free_until(|_| false);
+
+        self.worker.ledger.reclaimed.add(bytes(freed));
+        freed
+    }
+}
