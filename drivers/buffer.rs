@@ -41,6 +41,7 @@ use kernel::{
 /// What changes in a buffer's life.
 struct State {
     attachments: KVec<Arc<Attachment>>,
+    /// The mapping that importers share, or one that was kept for the next.
     vmap: Option<Arc<KernelMapping>>,
 }
 
@@ -161,14 +162,27 @@ impl Exporter for Buffer {
     }
 
     fn vmap(&self) -> Result<Arc<KernelMapping>> {
-        let mapping = Arc::new(KernelMapping::new(self.blocks.clone())?, GFP_KERNEL)?;
+        let kept = self.state.lock().vmap.clone();
+        let mapping = match kept {
+            Some(mapping) => mapping,
+            None => {
+                let mapping = Arc::new(KernelMapping::new(self.blocks.clone())?, GFP_KERNEL)?;
 
-        self.state.lock().vmap = Some(mapping.clone());
+                // `resv` keeps others out meanwhile.
+                self.state.lock().vmap = Some(mapping.clone());
+                mapping
+            }
+        };
+
         self.export.vmaps.add(1);
         Ok(mapping)
     }
 
     fn vunmap(&self, mapping: Arc<KernelMapping>) {
+        if mapping.is_cheap_to_keep() {
+            return;
+        }
+
         let ours = self.state.lock().vmap.take();
 
         // `vunmap()` may sleep for long: both references go after the lock does.

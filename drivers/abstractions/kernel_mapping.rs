@@ -80,6 +80,13 @@ impl KernelMapping {
         })
     }
 
+    /// Tells whether it costs next to nothing to keep the mapping when nobody uses it.
+    ///
+    /// Not so where addresses are scarce, nor where the caches would have to be told of it.
+    pub(crate) fn is_cheap_to_keep(&self) -> bool {
+        !self.is_vmap || (cfg!(CONFIG_64BIT) && !bindings::RUST_DMA_HEAP_CACHES_ALIAS)
+    }
+
     /// Returns the address of the buffer's first byte.
     ///
     /// Whoever uses it must know by other means that the mapping lives.
