@@ -113,31 +113,31 @@ int rust_dma_heap_page_to_nid(const struct page *page)
 	return page_to_nid(page);
 }
 
+#ifdef CONFIG_NUMA
+static bool may_allocate_from(int nid, const struct mempolicy *policy)
+{
+#ifdef CONFIG_CPUSETS
+	if (!node_isset(nid, current->mems_allowed))
+		return false;
+#endif
+	if (policy && policy->mode != MPOL_LOCAL && !node_isset(nid, policy->nodes))
+		return false;
+	return node_state(nid, N_MEMORY);
+}
+#endif
+
 bool rust_dma_heap_node_is_preferred(int nid)
 {
 #ifdef CONFIG_NUMA
-	nodemask_t nodes = node_states[N_MEMORY];
 	const struct mempolicy *policy = current->mempolicy;
 	int local = numa_mem_id();
 
-#ifdef CONFIG_CPUSETS
-	nodes_and(nodes, nodes, current->mems_allowed);
-#endif
-	if (policy) {
-		switch (policy->mode) {
-		case MPOL_LOCAL:
-		case MPOL_DEFAULT:
-			break;
-		case MPOL_BIND:
-		case MPOL_PREFERRED:
-		case MPOL_PREFERRED_MANY:
-			nodes_and(nodes, nodes, policy->nodes);
-			break;
-		default:
-			return false;
-		}
-	}
-	return node_isset(local, nodes) ? nid == local : node_isset(nid, nodes);
+	if (policy && policy->mode != MPOL_LOCAL && policy->mode != MPOL_BIND &&
+	    policy->mode != MPOL_PREFERRED && policy->mode != MPOL_PREFERRED_MANY)
+		return false;
+	if (may_allocate_from(local, policy))
+		return nid == local;
+	return may_allocate_from(nid, policy);
 #else
 	return true;
 #endif

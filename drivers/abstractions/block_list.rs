@@ -8,7 +8,10 @@ use super::block::{
     Zeroed, //
 };
 use super::gfp::GFP_KERNEL_MAYFAIL;
-use core::mem;
+use core::{
+    mem,
+    slice, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -36,6 +39,50 @@ struct Shown {
     writable: Atomic<bool>,
 }
 
+/// The blocks of a list. Many buffers have but one: small ones, and contiguous ones.
+enum Blocks {
+    None,
+    One(Shown),
+    Many(KVVec<Shown>),
+}
+
+impl Blocks {
+    fn as_slice(&self) -> &[Shown] {
+        match self {
+            Self::None => &[],
+            Self::One(shown) => slice::from_ref(shown),
+            Self::Many(blocks) => blocks,
+        }
+    }
+
+    fn push(&mut self, shown: Shown) -> Result {
+        match self {
+            Self::None => *self = Self::One(shown),
+            Self::One(_) => {
+                let mut blocks = KVVec::with_capacity(2, GFP_KERNEL_MAYFAIL)?;
+
+                if let Self::One(first) = mem::replace(self, Self::None) {
+                    blocks.push_within_capacity(first)?;
+                }
+                blocks.push_within_capacity(shown)?;
+                *self = Self::Many(blocks);
+            }
+            Self::Many(blocks) => blocks.push(shown, GFP_KERNEL_MAYFAIL)?,
+        }
+        Ok(())
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = Shown> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(shown) => (Some(shown), None),
+            Self::Many(blocks) => (None, Some(blocks)),
+        };
+
+        Iterator::chain(one.into_iter(), many.into_iter().flatten())
+    }
+}
+
 /// The memory of one buffer: blocks in the order in which the buffer shows them.
 ///
 /// Made from zeroed blocks only. Whoever gives somebody a way to write them has to say so first, by
@@ -48,7 +95,7 @@ struct Shown {
 ///   `first` is the sum of the lengths before.
 /// - A block that is not `writable` was zeroed, and nobody but the list could write it since.
 pub(crate) struct BlockList {
-    blocks: KVVec<Shown>,
+    blocks: Blocks,
     nr_pages: u32,
     /// Whether a device's translations may outlive its mapping for a while.
     lingers: Atomic<bool>,
@@ -56,10 +103,14 @@ pub(crate) struct BlockList {
 }
 
 impl BlockList {
-    /// Makes the memory of a buffer that has none yet, with room for `capacity` blocks.
+    /// Makes the memory of a buffer that has none yet, with room for `capacity` blocks. May sleep.
     pub(crate) fn with_capacity(capacity: usize) -> Result<Self> {
         Ok(Self {
-            blocks: KVVec::with_capacity(capacity, GFP_KERNEL_MAYFAIL)?,
+            blocks: if capacity > 1 {
+                Blocks::Many(KVVec::with_capacity(capacity, GFP_KERNEL_MAYFAIL)?)
+            } else {
+                Blocks::None
+            },
             nr_pages: 0,
             lingers: Atomic::new(false),
             home: None,
@@ -76,15 +127,12 @@ impl BlockList {
         if sum as usize > usize::MAX / PAGE_SIZE {
             return Err(EINVAL);
         }
-        self.blocks.push(
-            Shown {
-                block: block.into_dirty(),
-                first,
-                // INVARIANT: The block was zeroed, and only the list has it now.
-                writable: Atomic::new(false),
-            },
-            GFP_KERNEL_MAYFAIL,
-        )?;
+        self.blocks.push(Shown {
+            block: block.into_dirty(),
+            first,
+            // INVARIANT: The block was zeroed, and only the list has it now.
+            writable: Atomic::new(false),
+        })?;
         // INVARIANT: The block is counted; the sum was checked.
         self.nr_pages = sum;
         Ok(())
@@ -107,7 +155,7 @@ impl BlockList {
 
     /// Returns the blocks in buffer order.
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Block<Dirty>> + Clone {
-        self.blocks.iter().map(|shown| &shown.block)
+        self.blocks.as_slice().iter().map(|shown| &shown.block)
     }
 
     /// Returns the only block, if there is but one.
@@ -122,11 +170,11 @@ impl BlockList {
     /// on. What is beyond the end is left out.
     pub(super) fn range(&self, first: usize, nr_pages: usize) -> impl Iterator<Item = Part<'_>> {
         let end = first.saturating_add(nr_pages).min(self.nr_pages());
-        let start = self
-            .blocks
-            .partition_point(|shown| shown.first as usize + shown.block.nr_pages() <= first);
+        let blocks = self.blocks.as_slice();
+        let start =
+            blocks.partition_point(|shown| shown.first as usize + shown.block.nr_pages() <= first);
 
-        self.blocks
+        blocks
             .get(start..)
             .unwrap_or(&[])
             .iter()
@@ -146,7 +194,7 @@ impl BlockList {
 
     /// Says that somebody is about to get a way to write any of the blocks.
     pub(super) fn mark_all(&self) {
-        for shown in &self.blocks {
+        for shown in self.blocks.as_slice() {
             shown.mark();
         }
     }
@@ -187,7 +235,7 @@ impl Drop for BlockList {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
             home.take_back(Returned {
-                blocks: mem::take(&mut self.blocks),
+                blocks: mem::replace(&mut self.blocks, Blocks::None),
                 lingers: self.lingers.load(Relaxed),
             });
         }
@@ -196,7 +244,7 @@ impl Drop for BlockList {
 
 /// The blocks of a buffer that nobody uses any more.
 pub(crate) struct Returned {
-    blocks: KVVec<Shown>,
+    blocks: Blocks,
     lingers: bool,
 }
 
@@ -208,7 +256,11 @@ impl Returned {
 
     /// Returns the length in pages.
     pub(crate) fn nr_pages(&self) -> usize {
-        self.blocks.iter().map(|shown| shown.block.nr_pages()).sum()
+        self.blocks
+            .as_slice()
+            .iter()
+            .map(|shown| shown.block.nr_pages())
+            .sum()
     }
 
     /// Returns the blocks one by one.
@@ -231,4 +283,81 @@ pub(crate) enum ReturnedBlock {
     Zeroed(Block<Zeroed>),
     /// Somebody could, whether or not they did.
     Dirty(Block<Dirty>),
+}
+
+#[kunit_tests(rust_dma_heap_block_list)]
+mod tests {
+    use super::*;
+    use crate::abstractions::block::Effort;
+
+    /// Blocks of 2, 1 and 1 pages.
+    fn list() -> Result<BlockList> {
+        let mut list = BlockList::with_capacity(1)?;
+
+        for order in [1, 0, 0] {
+            list.push(Block::alloc(order, Effort::Reclaim)?)?;
+        }
+        Ok(list)
+    }
+
+    /// Which blocks come back dirty.
+    fn dirty(mut list: BlockList) -> Result<KVec<bool>> {
+        let returned = Returned {
+            blocks: mem::replace(&mut list.blocks, Blocks::None),
+            lingers: false,
+        };
+        let mut dirty = KVec::new();
+
+        for block in returned.into_blocks() {
+            dirty.push(matches!(block, ReturnedBlock::Dirty(_)), GFP_KERNEL)?;
+        }
+        Ok(dirty)
+    }
+
+    #[test]
+    fn what_nobody_could_write_is_still_zero() -> Result {
+        assert_eq!(dirty(list()?)?.as_slice(), [false, false, false]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_marks_its_block_and_no_other() -> Result {
+        let list = list()?;
+
+        for part in list.range(1, 2) {
+            part.mark();
+        }
+        assert_eq!(dirty(list)?.as_slice(), [true, true, false]);
+        Ok(())
+    }
+
+    #[test]
+    fn who_gets_everything_marks_everything() -> Result {
+        let list = list()?;
+
+        list.mark_all();
+        assert_eq!(dirty(list)?.as_slice(), [true, true, true]);
+        Ok(())
+    }
+
+    #[test]
+    fn ranges_are_cut_at_blocks_and_at_the_end() -> Result {
+        let list = list()?;
+        let lens = |first, nr_pages| {
+            let mut lens = [0; 3];
+
+            for (len, part) in lens.iter_mut().zip(list.range(first, nr_pages)) {
+                *len = part.nr_pages;
+            }
+            lens
+        };
+
+        assert_eq!(list.nr_pages(), 4);
+        assert_eq!(lens(0, 4), [2, 1, 1]);
+        assert_eq!(lens(1, 2), [1, 1, 0]);
+        assert_eq!(lens(3, usize::MAX), [1, 0, 0]);
+        assert_eq!(lens(4, 1), [0, 0, 0]);
+        assert_eq!(lens(2, 0), [0, 0, 0]);
+        Ok(())
+    }
 }

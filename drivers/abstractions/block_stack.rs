@@ -16,6 +16,7 @@ use core::{
     mem,
     ptr::NonNull, //
 };
+use kernel::prelude::*;
 
 /// Blocks of one order and state, the latest on top.
 ///
@@ -171,5 +172,96 @@ unsafe fn next(page: NonNull<bindings::page>) -> NonNull<bindings::page> {
         let below = bindings::rust_dma_heap_page_private(page.as_ptr());
 
         NonNull::new_unchecked(below as *mut bindings::page)
+    }
+}
+
+#[kunit_tests(rust_dma_heap_block_stack)]
+mod tests {
+    use super::*;
+    use crate::abstractions::block::{
+        Effort,
+        Zeroed, //
+    };
+
+    fn filled(order: u32, len: usize) -> Result<BlockStack<Zeroed>> {
+        let mut stack = BlockStack::new(order);
+
+        for _ in 0..len {
+            let block = Block::alloc(order, Effort::Reclaim)?;
+
+            assert!(stack.push(block).is_ok());
+        }
+        Ok(stack)
+    }
+
+    fn drained<S>(mut stack: BlockStack<S>) -> Result<KVec<usize>> {
+        let mut frames = KVec::new();
+
+        while let Some(block) = stack.pop() {
+            frames.push(block.pfn(), GFP_KERNEL)?;
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn what_comes_last_goes_first() -> Result {
+        let mut stack = BlockStack::new(1);
+        let first = Block::alloc(1, Effort::Reclaim)?;
+        let second = Block::alloc(1, Effort::Reclaim)?;
+        let (below, above) = (first.pfn(), second.pfn());
+
+        assert!(stack.push(first).is_ok());
+        assert!(stack.push(second).is_ok());
+        assert_eq!((stack.len(), stack.nr_pages()), (2, 4));
+        assert_eq!(drained(stack)?.as_slice(), [above, below]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_block_of_another_order_comes_back() -> Result {
+        let mut stack = BlockStack::new(1);
+
+        assert!(stack.push(Block::alloc(0, Effort::Reclaim)?).is_err());
+        assert_eq!(stack.len(), 0);
+        assert!(stack.pop().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_is_taken_from_the_top_and_the_rest_stays() -> Result {
+        let mut stack = filled(0, 5)?;
+        let top = stack.take(2);
+
+        assert_eq!((top.len(), stack.len()), (2, 3));
+        assert_eq!(drained(top)?.len(), 2);
+        assert_eq!(drained(stack)?.len(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn more_than_all_is_all_and_nothing_is_nothing() -> Result {
+        let mut stack = filled(0, 3)?;
+
+        assert_eq!(stack.take(0).len(), 0);
+        assert_eq!(stack.take(9).len(), 3);
+        assert_eq!((stack.len(), stack.take(1).len()), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn appended_blocks_come_out_before() -> Result {
+        let mut below = filled(0, 2)?;
+        let above = filled(0, 3)?;
+
+        below.append(above);
+        assert_eq!(below.len(), 5);
+        below.append(BlockStack::new(0));
+        assert_eq!(drained(below)?.len(), 5);
+
+        let mut empty = BlockStack::new(0);
+
+        empty.append(filled(0, 2)?);
+        assert_eq!(drained(empty)?.len(), 2);
+        Ok(())
     }
 }

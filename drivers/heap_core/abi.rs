@@ -69,19 +69,28 @@ impl Command {
 
     /// Copies the caller's structure in. Returns `EFAULT` for a bad pointer.
     pub(super) fn read(&self, argument: UserPtr) -> Result<Allocation> {
-        let mut bytes = KVec::zeroed(DATA_SIZE.max(self.in_size).max(self.out_size), GFP_KERNEL)?;
+        let size = self.in_size.max(self.out_size);
+        let mut known = [0; DATA_SIZE];
+        let mut surplus = KVec::zeroed(size.saturating_sub(DATA_SIZE), GFP_KERNEL)?;
+        let mut reader = UserSlice::new(argument, self.in_size).reader();
 
-        UserSlice::new(argument, self.in_size)
-            .reader()
-            .read_slice(bytes.get_mut(..self.in_size).ok_or(EINVAL)?)?;
-        Ok(Allocation { bytes })
+        reader.read_slice(known.get_mut(..self.in_size.min(DATA_SIZE)).ok_or(EINVAL)?)?;
+        if let Some(more) = self.in_size.checked_sub(DATA_SIZE) {
+            reader.read_slice(surplus.get_mut(..more).ok_or(EINVAL)?)?;
+        }
+        Ok(Allocation { known, surplus })
     }
 
     /// Copies the structure back. Returns `EFAULT` for a bad pointer.
     pub(super) fn write(&self, argument: UserPtr, allocation: &Allocation) -> Result {
-        UserSlice::new(argument, self.out_size)
-            .writer()
-            .write_slice(allocation.bytes.get(..self.out_size).ok_or(EINVAL)?)
+        let known = self.out_size.min(DATA_SIZE);
+        let mut writer = UserSlice::new(argument, self.out_size).writer();
+
+        writer.write_slice(allocation.known.get(..known).ok_or(EINVAL)?)?;
+        if let Some(more) = self.out_size.checked_sub(DATA_SIZE) {
+            writer.write_slice(allocation.surplus.get(..more).ok_or(EINVAL)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -95,17 +104,14 @@ pub(super) struct Request {
 }
 
 /// The caller's `struct dma_heap_allocation_data`, with whatever came behind it.
-///
-/// # Invariants
-///
-/// There are at least [`DATA_SIZE`] bytes.
 pub(super) struct Allocation {
-    bytes: KVec<u8>,
+    known: [u8; DATA_SIZE],
+    surplus: KVec<u8>,
 }
 
 impl Allocation {
     fn field<const N: usize>(&self, offset: usize) -> Result<[u8; N]> {
-        let bytes = self.bytes.get(offset..offset + N).ok_or(EINVAL)?;
+        let bytes = self.known.get(offset..offset + N).ok_or(EINVAL)?;
 
         bytes.try_into().map_err(|_| EINVAL)
     }
@@ -138,7 +144,7 @@ impl Allocation {
     pub(super) fn set_fd(&mut self, fd: u32) -> Result {
         let offset = offset_of!(AllocationData, fd);
 
-        self.bytes
+        self.known
             .get_mut(offset..offset + size_of::<u32>())
             .ok_or(EINVAL)?
             .copy_from_slice(&fd.to_ne_bytes());
@@ -158,7 +164,10 @@ mod tests {
         bytes.extend_from_slice(&fd.to_ne_bytes(), GFP_KERNEL)?;
         bytes.extend_from_slice(&fd_flags.to_ne_bytes(), GFP_KERNEL)?;
         bytes.extend_from_slice(&heap_flags.to_ne_bytes(), GFP_KERNEL)?;
-        Ok(Allocation { bytes })
+        Ok(Allocation {
+            known: bytes.as_slice().try_into().map_err(|_| EINVAL)?,
+            surplus: KVec::new(),
+        })
     }
 
     fn pages(len: u64) -> Result<usize> {

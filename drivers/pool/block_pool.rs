@@ -109,7 +109,7 @@ impl BlockPool {
                 let got = missing - ((nr_pages - list.nr_pages()) >> order);
 
                 self.nodes.ledger.misses.add(bytes(got << order));
-                if let Some(pool) = pool.filter(|pool| got > 0 && pool.missed(n, got)) {
+                if let Some(pool) = pool.filter(|pool| got > 0 && pool.missed(n, order, got)) {
                     pool.hurry();
                 }
             }
@@ -225,8 +225,13 @@ impl Nodes {
     }
 
     /// Puts what was collected of one node into its pool.
-    fn deliver(&self, n: usize, delivery: Delivery, lingers: bool) {
-        let Some(pool) = self.pool(n) else {
+    fn deliver(&self, batch: Option<(Node, Delivery)>, lingers: bool) {
+        let Some((node, delivery)) = batch else {
+            return;
+        };
+        let Some(pool) = self.pool(node.id() as usize) else {
+            // Memory came to the node after the module did: its blocks are not kept.
+            self.ledger.release(delivery.nr_pages());
             return;
         };
 
@@ -242,47 +247,48 @@ impl Home for Nodes {
     fn take_back(&self, blocks: Returned) {
         let lingers = blocks.lingers();
         let mut room = self.ledger.reserve(blocks.nr_pages());
-        let mut delivery = Delivery::new();
-        let mut at = None;
+        // Blocks of one node and order, which mostly come together.
+        let mut batch: Option<(Node, Delivery)> = None;
 
         for block in blocks.into_blocks() {
-            let (node, nr_pages, sound) = match &block {
+            let (node, nr_pages, is_sound) = match &block {
                 ReturnedBlock::Zeroed(block) => (block.node(), block.nr_pages(), block.is_sound()),
                 ReturnedBlock::Dirty(block) => (block.node(), block.nr_pages(), block.is_sound()),
             };
-            let n = node.id() as usize;
 
-            // A block that is not kept is freed here, by its drop.
-            if !sound || nr_pages > room || self.pool(n).is_none() {
+            // A block that is not kept is freed by its drop.
+            if !is_sound || nr_pages > room {
                 continue;
             }
-            if let Some(before) = at.replace(n).filter(|before| *before != n) {
-                self.deliver(
-                    before,
-                    mem::replace(&mut delivery, Delivery::new()),
-                    lingers,
-                );
+            if !batch
+                .as_ref()
+                .is_some_and(|(of, delivery)| *of == node && delivery.is_of(nr_pages))
+            {
+                let next = Delivery::of(nr_pages).map(|delivery| (node, delivery));
+
+                self.deliver(mem::replace(&mut batch, next), lingers);
             }
 
-            let kept = match block {
-                ReturnedBlock::Zeroed(block) => {
+            let kept = match (&mut batch, block) {
+                (Some((_, batch)), ReturnedBlock::Zeroed(block)) => {
                     self.ledger.returned_zeroed.add(bytes(nr_pages));
-                    delivery.add_zeroed(block).is_ok()
+                    batch.add_zeroed(block).is_ok()
                 }
-                ReturnedBlock::Dirty(block) => {
+                (Some((_, batch)), ReturnedBlock::Dirty(block)) => {
                     self.ledger.returned_dirty.add(bytes(nr_pages));
-                    delivery.add_dirty(block).is_ok()
+                    batch.add_dirty(block).is_ok()
                 }
+                (None, _) => false,
             };
 
             if kept {
                 room -= nr_pages;
             }
         }
-        if let Some(n) = at {
-            self.deliver(n, delivery, lingers);
+        self.deliver(batch, lingers);
+        if room > 0 {
+            self.ledger.release(room);
         }
-        self.ledger.release(room);
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::counter::Counter;
 use kernel::{
     page::PAGE_SIZE,
+    prelude::*,
     sync::atomic::{
         Atomic,
         Relaxed, //
@@ -134,4 +135,43 @@ impl Ledger {
 /// Returns the length of `nr_pages` pages.
 pub(super) fn bytes(nr_pages: usize) -> u64 {
     nr_pages as u64 * PAGE_SIZE as u64
+}
+
+#[kunit_tests(rust_dma_heap_ledger)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_given_up_to_the_cap() {
+        let ledger = Ledger::new(bytes(10), Delta::ZERO);
+
+        assert_eq!(ledger.reserve(6), 6);
+        assert_eq!(ledger.reserve(6), 4);
+        assert_eq!(ledger.reserve(1), 0);
+        ledger.release(3);
+        assert!(!ledger.reserve_all(4));
+        assert_eq!(ledger.held(), bytes(7));
+        assert!(ledger.reserve_all(3));
+    }
+
+    #[test]
+    fn a_lower_cap_leaves_an_excess() {
+        let ledger = Ledger::new(bytes(10), Delta::ZERO);
+
+        ledger.reserve(8);
+        ledger.set_cap(bytes(5) + 1);
+        assert_eq!(ledger.excess(), 3);
+        ledger.set_cap(0);
+        assert_eq!(ledger.excess(), 8);
+        assert_eq!(ledger.reserve(1), 0);
+    }
+
+    #[test]
+    fn an_absurd_idle_time_is_an_hour() {
+        let ledger = Ledger::new(0, Delta::ZERO);
+
+        ledger.set_trim_ms(u64::MAX);
+        assert_eq!(ledger.trim_ms(), u64::MAX);
+        assert_eq!(ledger.trim().as_millis(), 3_600_000);
+    }
 }

@@ -118,48 +118,44 @@ impl State {
     }
 }
 
-/// Blocks on their way to a [`NodePool`], in room that the ledger has granted.
+/// Blocks of one order on their way to a [`NodePool`], in room that the ledger has granted.
 pub(super) struct Delivery {
-    stacks: [(BlockStack<Zeroed>, BlockStack<Dirty>); MAX_ORDERS],
+    n: usize,
+    zeroed: BlockStack<Zeroed>,
+    dirty: BlockStack<Dirty>,
 }
 
 impl Delivery {
-    pub(super) fn new() -> Self {
-        Self {
-            stacks: BLOCK_ORDERS.map(|order| (BlockStack::new(order), BlockStack::new(order))),
-        }
+    /// Prepares one for the order of blocks of `nr_pages` pages, if the pool keeps such.
+    pub(super) fn of(nr_pages: usize) -> Option<Self> {
+        let n = BLOCK_ORDERS.position(nr_pages)?;
+        let order = BLOCK_ORDERS.get(n)?;
+
+        Some(Self {
+            n,
+            zeroed: BlockStack::new(order),
+            dirty: BlockStack::new(order),
+        })
     }
 
-    /// Adds a block; one of an order that the pool does not keep comes back.
+    /// Adds a block; one of another order comes back.
     pub(super) fn add_zeroed(&mut self, block: Block<Zeroed>) -> Result<(), Block<Zeroed>> {
-        match BLOCK_ORDERS.position(block.nr_pages()) {
-            Some(n) => self.stack(n).0.push(block),
-            None => Err(block),
-        }
+        self.zeroed.push(block)
     }
 
-    /// Adds a block; one of an order that the pool does not keep comes back.
+    /// Adds a block; one of another order comes back.
     pub(super) fn add_dirty(&mut self, block: Block<Dirty>) -> Result<(), Block<Dirty>> {
-        match BLOCK_ORDERS.position(block.nr_pages()) {
-            Some(n) => self.stack(n).1.push(block),
-            None => Err(block),
-        }
+        self.dirty.push(block)
     }
 
-    fn stack(&mut self, n: usize) -> &mut (BlockStack<Zeroed>, BlockStack<Dirty>) {
-        // A position of an order is never out of range.
-        &mut self.stacks[n.min(MAX_ORDERS - 1)]
+    /// Tells whether it is for blocks of `nr_pages` pages.
+    pub(super) fn is_of(&self, nr_pages: usize) -> bool {
+        1 << self.zeroed.order() == nr_pages
     }
 
-    fn nr_pages(&self) -> usize {
-        self.stacks
-            .iter()
-            .map(|(zeroed, dirty)| zeroed.nr_pages() + dirty.nr_pages())
-            .sum()
-    }
-
-    fn dirty_pages(&self) -> usize {
-        self.stacks.iter().map(|(_, dirty)| dirty.nr_pages()).sum()
+    /// Returns how many pages it brings.
+    pub(super) fn nr_pages(&self) -> usize {
+        self.zeroed.nr_pages() + self.dirty.nr_pages()
     }
 }
 
@@ -223,31 +219,32 @@ impl NodePool {
         blocks
     }
 
-    /// Notes that a request found `blocks` blocks too few on shelf `n`.
+    /// Notes that a request found `blocks` blocks of `order` too few on shelf `n`.
     ///
     /// When that happens twice within the idle time, the next one is expected as well, and as many
     /// are got in advance. Returns whether there is now work to do.
-    pub(super) fn missed(&self, n: usize, blocks: usize) -> bool {
-        let now = Instant::now();
-        let trim = self.ledger.trim();
-        let mut state = self.state.lock();
-        let again = state.last_miss.is_some_and(|last| now - last < trim);
-        let shelf = state.shelf(n);
+    pub(super) fn missed(&self, n: usize, order: u32, blocks: usize) -> bool {
+        let most = self.ledger.cap() / ADVANCE_SHARE / bytes(1 << order);
 
-        if again {
-            let most = self.ledger.cap() / ADVANCE_SHARE / bytes(1 << shelf.zeroed.order());
-
-            shelf.wanted = blocks.min(most as usize);
+        if most == 0 {
+            return false;
         }
-        state.last_miss = Some(now);
-        again
+
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let before = state.last_miss.replace(now);
+
+        if before.is_none_or(|before| now - before >= self.ledger.trim()) {
+            return false;
+        }
+        state.shelf(n).wanted = blocks.min(most as usize);
+        true
     }
 
     /// Puts blocks in whose room is reserved. Returns whether some of them have to be zeroed.
     pub(super) fn put(&self, delivery: Delivery, lingers: bool) -> bool {
         let nr_pages = delivery.nr_pages();
-        let is_dirty = delivery.dirty_pages() > 0;
-        let now = Instant::now();
+        let is_dirty = delivery.dirty.len() > 0;
 
         if nr_pages == 0 {
             return false;
@@ -257,15 +254,16 @@ impl NodePool {
         let mut state = self.state.lock();
 
         if state.is_empty() {
-            state.next_trim = now + self.ledger.trim();
+            state.next_trim = Instant::now() + self.ledger.trim();
         }
-        for (shelf, (zeroed, dirty)) in state.shelves.iter_mut().zip(delivery.stacks) {
-            shelf.zeroed.append(zeroed);
-            if lingers {
-                shelf.resting[0].append(dirty);
-            } else {
-                shelf.dirty.append(dirty);
-            }
+
+        let shelf = state.shelf(delivery.n);
+
+        shelf.zeroed.append(delivery.zeroed);
+        if lingers {
+            shelf.resting[0].append(delivery.dirty);
+        } else {
+            shelf.dirty.append(delivery.dirty);
         }
         is_dirty
     }
@@ -407,11 +405,15 @@ impl NodePool {
                 }
                 missing.min((PORTION_PAGES >> order).max(1))
             };
-            let mut delivery = Delivery::new();
 
             if portion == 0 {
                 continue;
             }
+
+            let Some(mut delivery) = Delivery::of(1 << order) else {
+                continue;
+            };
+
             for _ in 0..portion {
                 if !self.ledger.reserve_all(1 << order) {
                     break;
