@@ -144,11 +144,9 @@ mutant_failures() {
 
 mutant_failed() {
 	sed -nE '
-		s/^  FAIL ([^ ]+) .*/\1/; t file
-		/^       not ok /{ s/^       not ok [0-9]+ *-? */: /; G; s/^(: [^\n]*)\n(.*)$/\2\1/p }
-		b
-		:file
-		s/.*\///; h' "$MUTANTS/results/$1.log"
+		/^  FAIL /{ s/^  FAIL [^ ]*\/([^ ]+) .*/\1/; h; b }
+		/^       [^ ]/{ s/^       (not ok [0-9]+ *-? *)?/: /; G; s/^([^\n]*)\n(.*)$/\2\1/p }
+		' "$MUTANTS/results/$1.log"
 }
 
 # Without a patch.
