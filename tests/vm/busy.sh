@@ -13,6 +13,8 @@ for heap; do
 	ok $? "$heap: no unloading while a node is open"
 	exec 3<&-
 
+	# What an earlier one has said is no sign of this one.
+	rm -f /run/lab/alloc
 	dmaheap alloc "$heap" 64K --hold 60s >/run/lab/alloc 2>&1 3<&- &
 	holder=$!
 	for _ in $(seq 50); do
