@@ -134,12 +134,12 @@ mutant_watch() {
 	kill "$(<"$1.pid")"
 }
 
-# The tests that failed in it, one a line. A machine that was ended after a
-# failure is none.
+# The tests that failed in it, one a line. That a machine was ended after a failure
+# is none.
 mutant_failures() {
 	local failures
 	failures=$(mutant_failed "$1")
-	grep -v '^machine: ' <<<"$failures" || say "$failures"
+	grep -Ev '^machine: |: the results are cut short' <<<"$failures" || say "$failures"
 }
 
 mutant_failed() {
