@@ -18,8 +18,9 @@ use kernel::{
     error::from_err_ptr,
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
-        Relaxed, //
+        Full, //
     },
     time::{
         msecs_to_jiffies,
@@ -97,8 +98,11 @@ impl<T: Background> Worker<T> {
     ///
     /// Wraps `kthread_mod_delayed_work()`.
     pub(crate) fn hurry(&self) {
-        self.hurried.store(true, Relaxed);
-        self.go_on_in(0);
+        // If it was called before and no portion has begun since, one is about to. What the caller
+        // has made ready before this call it will see, by the order of the two exchanges.
+        if !self.hurried.xchg(true, Full) {
+            self.go_on_in(0);
+        }
     }
 
     /// Has the work go on after `delay` at the latest, unless it is due at some time already.
@@ -135,12 +139,12 @@ impl<T: Background> Worker<T> {
             &*container_of!(Opaque::cast_from(work), Self, work)
         };
 
-        this.hurried.store(false, Relaxed);
+        this.hurried.xchg(false, Full);
         if let Some(delay) = this.job.run() {
             this.go_on_in(jiffies(delay));
             // Somebody may have been in a hurry before this put it off. The lock of the thread's
             // queue, which both sides have taken since, orders the two.
-            if this.hurried.load(Relaxed) {
+            if this.hurried.load(Acquire) {
                 this.go_on_in(0);
             }
         }

@@ -72,14 +72,12 @@ impl Blocks {
         Ok(())
     }
 
-    fn into_iter(self) -> impl Iterator<Item = Shown> {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(shown) => (Some(shown), None),
-            Self::Many(blocks) => (None, Some(blocks)),
-        };
-
-        Iterator::chain(one.into_iter(), many.into_iter().flatten())
+    fn for_each(self, take: impl FnMut(Shown)) {
+        match self {
+            Self::None => (),
+            Self::One(shown) => Some(shown).into_iter().for_each(take),
+            Self::Many(blocks) => blocks.into_iter().for_each(take),
+        }
     }
 }
 
@@ -263,17 +261,17 @@ impl Returned {
             .sum()
     }
 
-    /// Returns the blocks one by one.
-    pub(crate) fn into_blocks(self) -> impl Iterator<Item = ReturnedBlock> {
-        self.blocks.into_iter().map(|shown| {
-            if shown.writable.load(Relaxed) {
+    /// Hands the blocks over one by one.
+    pub(crate) fn for_each(self, mut take: impl FnMut(ReturnedBlock)) {
+        self.blocks.for_each(|shown| {
+            take(if shown.writable.load(Relaxed) {
                 ReturnedBlock::Dirty(shown.block)
             } else {
                 // SAFETY: By the type invariants of `BlockList`, the block was zeroed and nobody
                 // could write it since.
                 ReturnedBlock::Zeroed(unsafe { shown.block.assume_zeroed() })
-            }
-        })
+            });
+        });
     }
 }
 
@@ -306,11 +304,11 @@ mod tests {
             blocks: mem::replace(&mut list.blocks, Blocks::None),
             lingers: false,
         };
-        let mut dirty = KVec::new();
+        let mut dirty = KVec::with_capacity(3, GFP_KERNEL)?;
 
-        for block in returned.into_blocks() {
-            dirty.push(matches!(block, ReturnedBlock::Dirty(_)), GFP_KERNEL)?;
-        }
+        returned.for_each(|block| {
+            let _ = dirty.push_within_capacity(matches!(block, ReturnedBlock::Dirty(_)));
+        });
         Ok(dirty)
     }
 

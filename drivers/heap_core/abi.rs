@@ -69,13 +69,17 @@ impl Command {
 
     /// Copies the caller's structure in. Returns `EFAULT` for a bad pointer.
     pub(super) fn read(&self, argument: UserPtr) -> Result<Allocation> {
-        let size = self.in_size.max(self.out_size);
         let mut known = [0; DATA_SIZE];
-        let mut surplus = KVec::zeroed(size.saturating_sub(DATA_SIZE), GFP_KERNEL)?;
+        let mut surplus = match self.in_size.max(self.out_size) {
+            size if size > DATA_SIZE => KVec::zeroed(size - DATA_SIZE, GFP_KERNEL)?,
+            _ => KVec::new(),
+        };
         let mut reader = UserSlice::new(argument, self.in_size).reader();
 
         reader.read_slice(known.get_mut(..self.in_size.min(DATA_SIZE)).ok_or(EINVAL)?)?;
-        if let Some(more) = self.in_size.checked_sub(DATA_SIZE) {
+        if self.in_size > DATA_SIZE {
+            let more = self.in_size - DATA_SIZE;
+
             reader.read_slice(surplus.get_mut(..more).ok_or(EINVAL)?)?;
         }
         Ok(Allocation { known, surplus })
@@ -87,7 +91,9 @@ impl Command {
         let mut writer = UserSlice::new(argument, self.out_size).writer();
 
         writer.write_slice(allocation.known.get(..known).ok_or(EINVAL)?)?;
-        if let Some(more) = self.out_size.checked_sub(DATA_SIZE) {
+        if self.out_size > DATA_SIZE {
+            let more = self.out_size - DATA_SIZE;
+
             writer.write_slice(allocation.surplus.get(..more).ok_or(EINVAL)?)?;
         }
         Ok(())

@@ -95,9 +95,10 @@ impl BlockPool {
         let largest = BLOCK_ORDERS.get(0).ok_or(EINVAL)?;
         let mut list = BlockList::with_capacity((nr_pages >> largest) + 1)?;
         let pool = self.nodes.preferred();
+        let keeps_some = self.nodes.ledger.held() > 0;
 
         for (n, order) in BLOCK_ORDERS.iter().enumerate() {
-            if let Some(pool) = pool {
+            if let Some(pool) = pool.filter(|_| keeps_some) {
                 self.take_kept(pool, n, order, nr_pages, &mut list)?;
             }
 
@@ -250,7 +251,7 @@ impl Home for Nodes {
         // Blocks of one node and order, which mostly come together.
         let mut batch: Option<(Node, Delivery)> = None;
 
-        for block in blocks.into_blocks() {
+        blocks.for_each(|block| {
             let (node, nr_pages, is_sound) = match &block {
                 ReturnedBlock::Zeroed(block) => (block.node(), block.nr_pages(), block.is_sound()),
                 ReturnedBlock::Dirty(block) => (block.node(), block.nr_pages(), block.is_sound()),
@@ -258,7 +259,7 @@ impl Home for Nodes {
 
             // A block that is not kept is freed by its drop.
             if !is_sound || nr_pages > room {
-                continue;
+                return;
             }
             if !batch
                 .as_ref()
@@ -284,7 +285,7 @@ impl Home for Nodes {
             if kept {
                 room -= nr_pages;
             }
-        }
+        });
         self.deliver(batch, lingers);
         if room > 0 {
             self.ledger.release(room);

@@ -41,6 +41,9 @@ use kernel::{
 /// The most pages that are zeroed, allocated or freed before somebody else gets a turn.
 const PORTION_PAGES: usize = 512;
 
+/// How many pages have to be zeroed before the thread is woken for them: 64 KiB with 4 KiB pages.
+const WORTH_WAKING: usize = 16;
+
 /// The most blocks that are taken under one hold of the lock.
 const BATCH: usize = 128;
 
@@ -241,11 +244,10 @@ impl NodePool {
         true
     }
 
-    /// Puts blocks in whose room is reserved. Returns whether some of them have to be zeroed.
+    /// Puts blocks in whose room is reserved. Returns whether it is worth waking the thread for those
+    /// that have to be zeroed: the next allocation zeroes a few pages sooner than a thread wakes up.
     pub(super) fn put(&self, delivery: Delivery, lingers: bool) -> bool {
         let nr_pages = delivery.nr_pages();
-        let is_dirty = delivery.dirty.len() > 0;
-
         if nr_pages == 0 {
             return false;
         }
@@ -265,7 +267,7 @@ impl NodePool {
         } else {
             shelf.dirty.append(delivery.dirty);
         }
-        is_dirty
+        state.shelf(delivery.n).dirty_pages() >= WORTH_WAKING
     }
 
     /// Returns how many pages are kept.

@@ -313,19 +313,15 @@ impl Home for Shared {
         let lingers = blocks.lingers();
         let ledger = &self.worker.ledger;
 
-        for block in blocks.into_blocks() {
-            let (contents, nr_pages, is_sound) = match block {
+        blocks.for_each(|block| {
+            let (is_sound, contents) = match block {
                 ReturnedBlock::Zeroed(block) => {
-                    let facts = (block.nr_pages(), block.is_sound());
-
-                    ledger.returned_zeroed.add(bytes(facts.0));
-                    (Contents::Zeroed(block), facts.0, facts.1)
+                    ledger.returned_zeroed.add(bytes(block.nr_pages()));
+                    (block.is_sound(), Contents::Zeroed(block))
                 }
                 ReturnedBlock::Dirty(block) => {
-                    let facts = (block.nr_pages(), block.is_sound());
-
-                    ledger.returned_dirty.add(bytes(facts.0));
-                    (Contents::Dirty(block), facts.0, facts.1)
+                    ledger.returned_dirty.add(bytes(block.nr_pages()));
+                    (block.is_sound(), Contents::Dirty(block))
                 }
             };
             let run = Run {
@@ -336,15 +332,15 @@ impl Home for Shared {
             let is_dirty = run.is_dirty();
 
             // One that is not kept is freed by its drop.
-            if !is_sound || nr_pages == 0 || self.worker.put(run).is_err() {
-                continue;
+            if !is_sound || self.worker.put(run).is_err() {
+                return;
             }
             if is_dirty {
                 self.worker.hurry();
             } else {
                 self.worker.expect(ledger.trim());
             }
-        }
+        });
     }
 }
 
