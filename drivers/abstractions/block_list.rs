@@ -2,12 +2,15 @@
 
 //! The memory of one buffer, and which of it anybody may have written.
 
-use super::block::{
-    Block,
-    Dirty,
-    Zeroed, //
+use super::{
+    block::{
+        Block,
+        Dirty,
+        Zeroed, //
+    },
+    gfp::GFP_KERNEL_MAYFAIL,
+    numa::Node, //
 };
-use super::gfp::GFP_KERNEL_MAYFAIL;
 use core::{
     mem,
     slice, //
@@ -281,6 +284,32 @@ pub(crate) enum ReturnedBlock {
     Zeroed(Block<Zeroed>),
     /// Somebody could, whether or not they did.
     Dirty(Block<Dirty>),
+}
+
+impl ReturnedBlock {
+    /// Returns the length in pages.
+    pub(crate) fn nr_pages(&self) -> usize {
+        match self {
+            Self::Zeroed(block) => block.nr_pages(),
+            Self::Dirty(block) => block.nr_pages(),
+        }
+    }
+
+    /// Returns the NUMA node that the pages are of.
+    pub(crate) fn node(&self) -> Node {
+        match self {
+            Self::Zeroed(block) => block.node(),
+            Self::Dirty(block) => block.node(),
+        }
+    }
+
+    /// Tells whether the pages are fit for another buffer; see [`Block::is_sound`].
+    pub(crate) fn is_sound(&self) -> bool {
+        match self {
+            Self::Zeroed(block) => block.is_sound(),
+            Self::Dirty(block) => block.is_sound(),
+        }
+    }
 }
 
 #[kunit_tests(rust_dma_heap_block_list)]

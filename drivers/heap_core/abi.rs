@@ -71,14 +71,14 @@ impl Command {
     pub(super) fn read(&self, argument: UserPtr) -> Result<Allocation> {
         let mut known = [0; DATA_SIZE];
         let mut surplus = match self.in_size.max(self.out_size) {
-            size if size > DATA_SIZE => KVec::zeroed(size - DATA_SIZE, GFP_KERNEL)?,
-            _ => KVec::new(),
+            size if size > DATA_SIZE => Some(KVec::zeroed(size - DATA_SIZE, GFP_KERNEL)?),
+            _ => None,
         };
         let mut reader = UserSlice::new(argument, self.in_size).reader();
 
         reader.read_slice(known.get_mut(..self.in_size.min(DATA_SIZE)).ok_or(EINVAL)?)?;
-        if self.in_size > DATA_SIZE {
-            let more = self.in_size - DATA_SIZE;
+        if let Some(surplus) = &mut surplus {
+            let more = self.in_size.saturating_sub(DATA_SIZE);
 
             reader.read_slice(surplus.get_mut(..more).ok_or(EINVAL)?)?;
         }
@@ -91,10 +91,10 @@ impl Command {
         let mut writer = UserSlice::new(argument, self.out_size).writer();
 
         writer.write_slice(allocation.known.get(..known).ok_or(EINVAL)?)?;
-        if self.out_size > DATA_SIZE {
-            let more = self.out_size - DATA_SIZE;
+        if let Some(surplus) = &allocation.surplus {
+            let more = self.out_size.saturating_sub(DATA_SIZE);
 
-            writer.write_slice(allocation.surplus.get(..more).ok_or(EINVAL)?)?;
+            writer.write_slice(surplus.get(..more).ok_or(EINVAL)?)?;
         }
         Ok(())
     }
@@ -112,7 +112,7 @@ pub(super) struct Request {
 /// The caller's `struct dma_heap_allocation_data`, with whatever came behind it.
 pub(super) struct Allocation {
     known: [u8; DATA_SIZE],
-    surplus: KVec<u8>,
+    surplus: Option<KVec<u8>>,
 }
 
 impl Allocation {
@@ -172,7 +172,7 @@ mod tests {
         bytes.extend_from_slice(&heap_flags.to_ne_bytes(), GFP_KERNEL)?;
         Ok(Allocation {
             known: bytes.as_slice().try_into().map_err(|_| EINVAL)?,
-            surplus: KVec::new(),
+            surplus: None,
         })
     }
 

@@ -11,7 +11,10 @@ use super::{
         Delivery,
         NodePool, //
     },
-    orders::BLOCK_ORDERS,
+    orders::{
+        BLOCK_ORDERS,
+        MAX_ORDERS, //
+    },
     pressure::Pressure,
     Pool, //
 };
@@ -96,30 +99,35 @@ impl BlockPool {
         let mut list = BlockList::with_capacity((nr_pages >> largest) + 1)?;
         let pool = self.nodes.preferred();
         let keeps_some = self.nodes.ledger.held() > 0;
+        let mut missed = [0; MAX_ORDERS];
 
         for (n, order) in BLOCK_ORDERS.iter().enumerate() {
             if let Some(pool) = pool.filter(|_| keeps_some) {
                 self.take_kept(pool, n, order, nr_pages, &mut list)?;
             }
 
-            let missing = (nr_pages - list.nr_pages()) >> order;
+            let kept = list.nr_pages();
 
-            if missing > 0 {
-                allocate(order, nr_pages, &mut list)?;
+            allocate(order, nr_pages, &mut list)?;
 
-                let got = missing - ((nr_pages - list.nr_pages()) >> order);
+            let new = list.nr_pages() - kept;
 
-                self.nodes.ledger.misses.add(bytes(got << order));
-                if let Some(pool) = pool.filter(|pool| got > 0 && pool.missed(n, order, got)) {
-                    pool.hurry();
-                }
-            }
-            if list.nr_pages() == nr_pages {
-                list.set_home(self.nodes.clone());
-                return Ok(list);
+            if let Some(missed) = missed.get_mut(n).filter(|_| new > 0) {
+                *missed = new >> order;
+                self.nodes.ledger.misses.add(bytes(new));
             }
         }
-        Err(ENOMEM)
+        if list.nr_pages() < nr_pages {
+            return Err(ENOMEM);
+        }
+
+        if let Some(pool) = pool.filter(|_| missed.iter().any(|blocks| *blocks > 0)) {
+            if pool.missed(&missed) {
+                pool.hurry();
+            }
+        }
+        list.set_home(self.nodes.clone());
+        Ok(list)
     }
 
     /// Fills `list` up to `nr_pages` pages with blocks that are kept.
@@ -252,15 +260,12 @@ impl Home for Nodes {
         let mut batch: Option<(Node, Delivery)> = None;
 
         blocks.for_each(|block| {
-            let (node, nr_pages, is_sound) = match &block {
-                ReturnedBlock::Zeroed(block) => (block.node(), block.nr_pages(), block.is_sound()),
-                ReturnedBlock::Dirty(block) => (block.node(), block.nr_pages(), block.is_sound()),
-            };
-
             // A block that is not kept is freed by its drop.
-            if !is_sound || nr_pages > room {
+            if block.nr_pages() > room || !block.is_sound() {
                 return;
             }
+
+            let (node, nr_pages) = (block.node(), block.nr_pages());
             if !batch
                 .as_ref()
                 .is_some_and(|(of, delivery)| *of == node && delivery.is_of(nr_pages))

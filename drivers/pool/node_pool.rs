@@ -26,6 +26,7 @@ use crate::abstractions::{
 use core::mem;
 use kernel::{
     new_spinlock,
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         Arc,
@@ -47,7 +48,7 @@ const WORTH_WAKING: usize = 16;
 /// The most blocks that are taken under one hold of the lock.
 const BATCH: usize = 128;
 
-/// Which part of what may be kept is got in advance at most.
+/// Which part of what may be kept is got in advance at most. For larger requests nothing is.
 const ADVANCE_SHARE: u64 = 4;
 
 /// The blocks of one order.
@@ -222,25 +223,33 @@ impl NodePool {
         blocks
     }
 
-    /// Notes that a request found `blocks` blocks of `order` too few on shelf `n`.
+    /// Notes that a request found too little: on each shelf as many blocks as `missing` says.
     ///
-    /// When that happens twice within the idle time, the next one is expected as well, and as many
-    /// are got in advance. Returns whether there is now work to do.
-    pub(super) fn missed(&self, n: usize, order: u32, blocks: usize) -> bool {
-        let most = self.ledger.cap() / ADVANCE_SHARE / bytes(1 << order);
+    /// When that happens twice within the idle time, the next request is expected to be like this
+    /// one, and its blocks are got in advance. Returns whether there is now work to do.
+    pub(super) fn missed(&self, missing: &[usize; MAX_ORDERS]) -> bool {
+        let room = self.ledger.cap() / ADVANCE_SHARE / PAGE_SIZE as u64;
+        let pages: usize = missing
+            .iter()
+            .zip(BLOCK_ORDERS.iter())
+            .map(|(blocks, order)| blocks << order)
+            .sum();
 
-        if most == 0 {
+        if pages as u64 > room {
             return false;
         }
 
         let now = Instant::now();
+        let trim = self.ledger.trim();
         let mut state = self.state.lock();
         let before = state.last_miss.replace(now);
 
-        if before.is_none_or(|before| now - before >= self.ledger.trim()) {
+        if before.is_none_or(|before| now - before >= trim) {
             return false;
         }
-        state.shelf(n).wanted = blocks.min(most as usize);
+        for (shelf, missing) in state.shelves.iter_mut().zip(missing) {
+            shelf.wanted = *missing;
+        }
         true
     }
 
@@ -381,8 +390,9 @@ impl NodePool {
                 let nr_pages = block.nr_pages();
 
                 // A kernel thread gets no signal that could end this.
-                if let Ok(Ok(())) = block.zero().map(|block| zeroed.push(block)) {
-                    self.ledger.zeroed_background.add(bytes(nr_pages));
+                match block.zero().map(|block| zeroed.push(block)) {
+                    Ok(Ok(())) => self.ledger.zeroed_background.add(bytes(nr_pages)),
+                    _ => self.taken(nr_pages),
                 }
             }
             self.state.lock().shelf(n).zeroed.append(zeroed);
@@ -495,7 +505,12 @@ impl Background for NodePool {
     fn run(&self) -> Option<Delta> {
         let now = Instant::now();
         let rest = self.wake_rested(now);
+        let excess = self.ledger.excess();
 
+        // What was being zeroed when the cap was lowered.
+        if excess > 0 {
+            self.give_back(excess);
+        }
         if self.zero_some() || self.refill_some() {
             return Some(Delta::ZERO);
         }

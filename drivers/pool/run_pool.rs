@@ -21,7 +21,6 @@ use crate::abstractions::{
     },
     block::{
         Block,
-        Dirty,
         Zeroed, //
     },
     block_list::{
@@ -58,14 +57,9 @@ const TRIM: Delta = Delta::from_millis(500);
 /// The most runs that are kept.
 const MAX_RUNS: usize = 16;
 
-enum Contents {
-    Zeroed(Block<Zeroed>),
-    Dirty(Block<Dirty>),
-}
-
 /// A run that is kept.
 struct Run {
-    contents: Contents,
+    block: ReturnedBlock,
     /// When it came.
     since: Instant<Monotonic>,
     /// Whether a device may still write it for a while.
@@ -74,14 +68,11 @@ struct Run {
 
 impl Run {
     fn nr_pages(&self) -> usize {
-        match &self.contents {
-            Contents::Zeroed(block) => block.nr_pages(),
-            Contents::Dirty(block) => block.nr_pages(),
-        }
+        self.block.nr_pages()
     }
 
     fn is_dirty(&self) -> bool {
-        matches!(self.contents, Contents::Dirty(_))
+        matches!(self.block, ReturnedBlock::Dirty(_))
     }
 
     /// Returns how long it has to rest before it can be zeroed.
@@ -116,14 +107,16 @@ impl Runs {
         };
 
         self.ledger.release(run.nr_pages());
-        run.node().account_reclaimable(-(run.nr_pages() as isize));
+        run.block
+            .node()
+            .account_reclaimable(-(run.nr_pages() as isize));
         Some(run)
     }
 
     /// Keeps a run, if there is room. Returns it if not.
     fn put(&self, run: Run) -> Result<(), Run> {
         let nr_pages = run.nr_pages();
-        let node = run.node();
+        let node = run.block.node();
 
         if !self.ledger.reserve_all(nr_pages) {
             return Err(run);
@@ -156,20 +149,13 @@ impl Runs {
     }
 }
 
-impl Run {
-    fn node(&self) -> Node {
-        match &self.contents {
-            Contents::Zeroed(block) => block.node(),
-            Contents::Dirty(block) => block.node(),
-        }
-    }
-}
-
 impl Background for Runs {
     fn run(&self) -> Option<Delta> {
         let now = Instant::now();
         let trim = self.ledger.trim();
 
+        // What was being zeroed when the cap was lowered.
+        self.free_until(|_| self.ledger.excess() == 0);
         while let Some(run) = self.take(|run| now - run.since >= trim) {
             self.ledger.trimmed.add(bytes(run.nr_pages()));
         }
@@ -179,12 +165,12 @@ impl Background for Runs {
             let since = run.since;
 
             // A kernel thread gets no signal that could end the zeroing.
-            if let Contents::Dirty(block) = run.contents {
+            if let ReturnedBlock::Dirty(block) = run.block {
                 if let Ok(block) = block.zero() {
                     self.ledger.zeroed_background.add(bytes(nr_pages));
                     // Freed if its room was taken meanwhile.
                     let _ = self.put(Run {
-                        contents: Contents::Zeroed(block),
+                        block: ReturnedBlock::Zeroed(block),
                         since,
                         lingers: false,
                     });
@@ -266,9 +252,9 @@ impl RunPool {
 
         if let Some(run) = kept {
             runs.ledger.hits.add(bytes(nr_pages));
-            return match run.contents {
-                Contents::Zeroed(block) => Ok(block),
-                Contents::Dirty(block) => {
+            return match run.block {
+                ReturnedBlock::Zeroed(block) => Ok(block),
+                ReturnedBlock::Dirty(block) => {
                     runs.ledger.zeroed_inline.add(bytes(nr_pages));
                     block.zero()
                 }
@@ -314,25 +300,25 @@ impl Home for Shared {
         let ledger = &self.worker.ledger;
 
         blocks.for_each(|block| {
-            let (is_sound, contents) = match block {
-                ReturnedBlock::Zeroed(block) => {
-                    ledger.returned_zeroed.add(bytes(block.nr_pages()));
-                    (block.is_sound(), Contents::Zeroed(block))
-                }
-                ReturnedBlock::Dirty(block) => {
-                    ledger.returned_dirty.add(bytes(block.nr_pages()));
-                    (block.is_sound(), Contents::Dirty(block))
-                }
+            let counter = match &block {
+                ReturnedBlock::Zeroed(_) => &ledger.returned_zeroed,
+                ReturnedBlock::Dirty(_) => &ledger.returned_dirty,
             };
+
+            counter.add(bytes(block.nr_pages()));
+            // One that is not kept is freed by its drop.
+            if !block.is_sound() {
+                return;
+            }
+
             let run = Run {
-                contents,
+                block,
                 since: Instant::now(),
                 lingers,
             };
             let is_dirty = run.is_dirty();
 
-            // One that is not kept is freed by its drop.
-            if !is_sound || self.worker.put(run).is_err() {
+            if self.worker.put(run).is_err() {
                 return;
             }
             if is_dirty {
@@ -349,7 +335,7 @@ impl Reclaim for Shared {
         let runs = self.worker.runs.lock();
 
         runs.iter()
-            .filter(|run| run.node().id() as usize == node)
+            .filter(|run| run.block.node().id() as usize == node)
             .map(|run| run.nr_pages())
             .sum()
     }
@@ -358,7 +344,10 @@ impl Reclaim for Shared {
         let mut freed = 0;
 
         while freed < nr_pages {
-            match self.worker.take(|run| run.node().id() as usize == node) {
+            match self
+                .worker
+                .take(|run| run.block.node().id() as usize == node)
+            {
                 Some(run) => freed += run.nr_pages(),
                 None => break,
             }
