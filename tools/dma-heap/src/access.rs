@@ -76,6 +76,13 @@ impl<'b> Mapping<'b> {
         }
     }
 
+    /// The address of the first byte, for a look at `/proc/self/smaps` or the
+    /// like. A mapping of 2 MiB or more is placed so that the kernel can map
+    /// large blocks whole (with pages of another size, it is another length).
+    pub fn address(&self) -> usize {
+        self.region.address()
+    }
+
     /// Bytes mapped.
     #[expect(clippy::len_without_is_empty, reason = "no mapping is empty")]
     pub fn len(&self) -> usize {

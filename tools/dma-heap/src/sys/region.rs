@@ -8,6 +8,7 @@
 //! whole word or byte, which the compiler neither repeats nor invents, and of
 //! which any bit pattern is a valid value.
 
+use super::placement;
 use rustix::io::Errno;
 use rustix::io::Result;
 use rustix::mm::MapFlags;
@@ -39,7 +40,8 @@ pub(crate) struct Region {
 unsafe impl Send for Region {}
 
 impl Region {
-    /// Maps `len` bytes from `offset` on, both in bytes and whole pages.
+    /// Maps `len` bytes from `offset` on, both in bytes and whole pages, at an
+    /// address that lets the kernel map large blocks whole.
     pub(crate) fn new(
         dmabuf: BorrowedFd<'_>,
         offset: u64,
@@ -52,9 +54,14 @@ impl Region {
         if len == 0 || len % rustix::param::page_size() != 0 {
             return Err(Errno::INVAL);
         }
-        let hint = std::ptr::null_mut();
-        // SAFETY: Without MAP_FIXED and with a null hint, the kernel chooses
-        // an unused range, so no memory known to Rust changes.
+        // The address is a wish, and must not be an order.
+        if flags.contains(MapFlags::FIXED) {
+            return Err(Errno::INVAL);
+        }
+        let hint = placement::hint(offset, len);
+        // SAFETY: Without MAP_FIXED the kernel takes the hint only if nothing
+        // is there, and chooses an unused range otherwise, so no memory known
+        // to Rust changes.
         let base = unsafe { rustix::mm::mmap(hint, len, prot, flags, dmabuf, offset) }?;
         // INVARIANT: `mmap` has just given us this range with these rights.
         // Address zero is never given without MAP_FIXED.
@@ -68,6 +75,11 @@ impl Region {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The address of the first byte.
+    pub(crate) fn address(&self) -> usize {
+        self.base.as_ptr().addr()
     }
 
     pub(crate) fn readable(&self) -> bool {
