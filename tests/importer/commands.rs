@@ -16,12 +16,17 @@
 //! | 7 `VMAP_READ`, 8 `VMAP_WRITE` | vmap, offset, length, memory of the caller | |
 //! | 9 `RELEASE` | attachment, mapping or vmap: detaches, unmaps, vunmaps | |
 //! | 10 `BEGIN_CPU_ACCESS`, 11 `END_CPU_ACCESS` | file descriptor of a dma-buf, direction | |
+//! | 12 `TIME_VMAPS` | file descriptor of a dma-buf, cycles | nanoseconds of all cycles |
+//!
+//! A cycle of `TIME_VMAPS` is a vmap and its vunmap, timed here: system calls would take longer
+//! than what is measured.
 //!
 //! Directions are those of `enum dma_data_direction`: 0 both, 1 to the device, 2 from the device.
 
 use super::{
     abstractions::{
         dma_buf::DmaBuf,
+        dma_buf_import::VmappedDmaBuf,
         software_device::DmaSettings, //
     },
     session::Session, //
@@ -33,6 +38,11 @@ use kernel::{
         _IOWR, //
     },
     prelude::*,
+    sync::Arc,
+    time::{
+        Instant,
+        Monotonic, //
+    },
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -45,6 +55,9 @@ type Words = [u64; 6];
 /// The most bytes that one command copies: larger requests are done in steps of this.
 const STEP: usize = 64 * 1024;
 
+/// The most cycles that one command times: it cannot be interrupted.
+const MAX_CYCLES: u64 = 1000;
+
 fn direction(word: u64) -> Result<DataDirection> {
     match word {
         0 => Ok(DataDirection::Bidirectional),
@@ -54,7 +67,7 @@ fn direction(word: u64) -> Result<DataDirection> {
     }
 }
 
-fn dma_buf(word: u64) -> Result<kernel::sync::Arc<DmaBuf>> {
+fn dma_buf(word: u64) -> Result<Arc<DmaBuf>> {
     DmaBuf::from_fd(i32::try_from(word).map_err(|_| EBADF)?)
 }
 
@@ -96,6 +109,20 @@ fn copy_in(
         offset = offset.checked_add(now).ok_or(EINVAL)?;
     }
     Ok(())
+}
+
+/// Maps `dma_buf` into kernel addresses and unmaps it, `cycles` times; returns the nanoseconds.
+fn time_vmaps(dma_buf: &Arc<DmaBuf>, cycles: u64) -> Result<u64> {
+    if cycles > MAX_CYCLES {
+        return Err(EINVAL);
+    }
+
+    let start = Instant::<Monotonic>::now();
+
+    for _ in 0..cycles {
+        drop(VmappedDmaBuf::new(dma_buf.clone())?);
+    }
+    Ok(start.elapsed().as_nanos().try_into()?)
 }
 
 /// Runs one command of an open file. Returns `ENOTTY` for an unknown one.
@@ -163,6 +190,7 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
         9 => session.release(first)?,
         10 => dma_buf(first)?.begin_cpu_access(direction(second)?)?,
         11 => dma_buf(first)?.end_cpu_access(direction(second)?)?,
+        12 => words[0] = time_vmaps(&dma_buf(first)?, second)?,
         _ => return Err(ENOTTY),
     }
 

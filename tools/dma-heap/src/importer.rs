@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd as _;
+use std::time::Duration;
 
 /// The node of the test importer.
 pub const NODE: &str = "/dev/dma_buf_test_importer";
@@ -156,6 +157,18 @@ impl Importer {
     pub fn vmap(&self, dmabuf: &impl AsFd) -> Result<Vmap<'_>, Error> {
         let words = self.run("vmap a buffer", Command::Vmap, fd_words(dmabuf, 0)?)?;
         Ok(Vmap(Object::new(self, words)))
+    }
+
+    /// Maps a dma-buf into the kernel's addresses and unmaps it again, `cycles`
+    /// times, and returns how long the kernel took for that. Needs no device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for more than 1000 cycles.
+    pub fn time_vmaps(&self, dmabuf: &impl AsFd, cycles: u64) -> Result<Duration, Error> {
+        let words = fd_words(dmabuf, cycles)?;
+        let [nanos, ..] = self.run("time vmaps of a buffer", Command::TimeVmaps, words)?;
+        Ok(Duration::from_nanos(nanos))
     }
 
     /// Starts an access of the kernel's CPU side. Needs no device.
@@ -296,6 +309,11 @@ pub struct DmaMapping<'i> {
 }
 
 impl DmaMapping<'_> {
+    /// How many ranges the device may use.
+    pub fn range_count(&self) -> u64 {
+        self.ranges
+    }
+
     /// The ranges that the device may use, in order.
     ///
     /// # Errors

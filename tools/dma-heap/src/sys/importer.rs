@@ -26,6 +26,7 @@ pub(crate) enum Command {
     Release = 9,
     BeginCpuAccess = 10,
     EndCpuAccess = 11,
+    TimeVmaps = 12,
 }
 
 /// What a transfer goes through.
