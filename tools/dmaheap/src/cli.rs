@@ -2,6 +2,7 @@
 
 //! The command line and its help texts.
 
+use crate::bench::Operation;
 use crate::quantity::Size;
 use crate::quantity::parse_duration;
 use crate::quantity::parse_size;
@@ -10,6 +11,7 @@ use clap::Parser;
 use clap::Subcommand;
 use dma_heap::HEAP_DIR;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Exit status: something failed.
@@ -24,7 +26,7 @@ Exit status:
   2  wrong usage
   3  there is no heap";
 
-/// List, allocate from and verify Linux dma-buf heaps
+/// List, allocate from, verify and measure Linux dma-buf heaps
 ///
 /// A dma-buf heap is a node /dev/dma_heap/NAME from which programs get buffers
 /// that devices (cameras, codecs, displays, accelerators) can share without a
@@ -69,6 +71,32 @@ pub(crate) enum Command {
     /// buffer's pages in /proc/kcore. That needs root; without, the check is
     /// reported as skipped.
     Verify(VerifyOptions),
+    /// Measure heaps of the module against the kernel's own
+    ///
+    /// Takes samples in pairs, one of each heap, in the order A B, B A, so that
+    /// what slows the machine down for a while hits both. RATIO is how many
+    /// times as long the kernel's heap takes: the median over all pairs, with
+    /// the quartiles. Before each sample the module's workers are idle, and
+    /// what they do because of it counts as its CPU time.
+    ///
+    /// The cases: "alloc-close" times the ioctl and the close. In the mode
+    /// "cold" the pool was emptied before (pool_cap is set to 0 and back);
+    /// "warm", the previous owner wrote every page 16 ms ago; "untouched", one
+    /// follows the other and nobody touches anything. "alloc-write-close" maps
+    /// and writes every byte as well, one after the other. "touch" maps a new
+    /// buffer, touches each page and unmaps it. "vmap" is a vmap and its
+    /// vunmap. "pipeline" times the allocation in a stream of frames: 60 a
+    /// second of 12 MiB, each written in full and held for 4 frames; its ratio
+    /// is that of the 99th percentiles. "metadata" counts kernel memory beside
+    /// the buffer's own.
+    ///
+    /// Needs root, and for vmap and metadata the module dma_buf_test_importer.
+    Bench(BenchOptions),
+    /// Put runs of `bench --json` together: tables, goals, a plot
+    ///
+    /// Takes the runs of several boots: heaps side by side, the kernel's alone
+    /// (--control), and runs that counted instructions (--icount).
+    BenchReport(ReportOptions),
     /// The other process of `verify`: takes a buffer from standard input
     #[command(name = crate::verify::RECEIVE, hide = true)]
     Receive,
@@ -136,6 +164,54 @@ pub(crate) struct VerifyOptions {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  dmaheap bench
+  dmaheap bench system-pooled --only alloc-close --time 1s
+  dmaheap bench default_cma_region=reserved --json > run.json";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{BENCH_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct BenchOptions {
+    /// Heaps of the module, or pairs OURS=KERNEL [default: each heap of the
+    /// module that has one of the kernel beside it, without \"-pooled\"]
+    #[arg(value_name = "HEAP")]
+    pub(crate) heaps: Vec<String>,
+    /// Measure these operations only
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
+    pub(crate) only: Vec<Operation>,
+    /// How long to take samples of each case (500ms, 10s)
+    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = parse_duration)]
+    pub(crate) time: Duration,
+    /// Measure the kernel's heaps alone, in a boot without the module
+    #[arg(long, conflicts_with = "icount")]
+    pub(crate) control: bool,
+    /// The machine's clock counts instructions (QEMU with -icount
+    /// shift=0,sleep=off and one processor)
+    #[arg(long)]
+    pub(crate) icount: bool,
+    /// What to call the machine in the results
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) config: Option<String>,
+    /// Print JSON, for `bench-report`
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct ReportOptions {
+    /// What `dmaheap bench --json` has printed
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Write the results there, as a JSON array
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write a plot of the ratios there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 /// Takes a heap by name or by the path of its node.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `dmaheap`: lists, allocates from and verifies Linux dma-buf heaps.
+//! `dmaheap`: lists, allocates from, verifies and measures Linux dma-buf heaps.
 
 #![forbid(unsafe_code)]
 
 mod alloc;
+mod bench;
 mod cli;
 mod list;
 mod missing;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         Command::List(options) => list::run(&options),
         Command::Alloc(options) => alloc::run(&options),
         Command::Verify(options) => verify::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::BenchReport(options) => bench::report(&options),
         Command::Receive => verify::receive().map(|()| Outcome::Good),
     };
     match result {

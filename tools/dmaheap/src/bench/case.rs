@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is measured: one line of the results.
+
+use serde::Deserialize;
+use serde::Serialize;
+use std::time::Duration;
+
+/// What is done with a heap.
+#[derive(
+    Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Operation {
+    /// The ioctl and the close, and nothing between them that is timed.
+    AllocClose,
+    /// Allocation, mapping, a write to every byte, unmapping and close.
+    AllocWriteClose,
+    /// Mapping a new buffer, an access to each of its pages, and unmapping it.
+    Touch,
+    /// vmap and vunmap.
+    Vmap,
+    /// The ioctl, within a stream of frames.
+    Pipeline,
+    /// Kernel memory for a buffer and an attachment beside the buffer's own.
+    Metadata,
+}
+
+/// In which state the heap or the buffer is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Mode {
+    /// The pool is empty.
+    Cold,
+    /// The previous owner wrote every page.
+    Warm,
+    /// The previous owner touched nothing.
+    Untouched,
+    /// A vmap of a buffer that never had one.
+    First,
+    /// A vmap of a buffer that had one before.
+    Repeated,
+}
+
+/// How a buffer gets into the address space.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Mapping {
+    /// By the library crate, which asks for a suitable address.
+    Library,
+    /// By mmap, at an address that the kernel chooses.
+    Plain,
+}
+
+/// How pages are touched.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Access {
+    /// A write to each page.
+    Write,
+    /// A read of each page, then a write to each.
+    ReadWrite,
+}
+
+/// What a buffer consists of, where that matters.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Layout {
+    /// One range of addresses.
+    Contiguous,
+    /// Many small ones.
+    Fragmented,
+}
+
+/// A measurement on any heap.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Case {
+    pub(super) operation: Operation,
+    /// `null` where no state matters.
+    pub(super) mode: Option<Mode>,
+    /// Bytes of a buffer.
+    pub(super) size: u64,
+    pub(super) threads: u32,
+    /// Milliseconds between one operation and the next.
+    pub(super) gap_ms: u64,
+    pub(super) mapping: Option<Mapping>,
+    pub(super) access: Option<Access>,
+    pub(super) layout: Option<Layout>,
+}
+
+impl Case {
+    pub(super) fn new(operation: Operation, mode: Mode, size: u64) -> Self {
+        Self {
+            operation,
+            mode: Some(mode),
+            size,
+            threads: 1,
+            gap_ms: 0,
+            mapping: None,
+            access: None,
+            layout: None,
+        }
+    }
+
+    pub(super) fn gap(&self) -> Duration {
+        Duration::from_millis(self.gap_ms)
+    }
+
+    pub(super) fn is(&self, operation: Operation, mode: Mode) -> bool {
+        self.operation == operation && self.mode == Some(mode)
+    }
+
+    /// What it is, in the words of the table.
+    pub(super) fn title(&self) -> String {
+        let operation = match self.operation {
+            Operation::AllocClose => "alloc-close",
+            Operation::AllocWriteClose => "alloc-write-close",
+            Operation::Touch => "touch",
+            Operation::Vmap => "vmap",
+            Operation::Pipeline => "pipeline",
+            Operation::Metadata => "metadata",
+        };
+        let mut words = vec![operation.to_owned()];
+        // The modes of the others say nothing that their names do not.
+        let mode = match self.operation {
+            Operation::AllocClose | Operation::Vmap => self.mode,
+            _ => None,
+        };
+        words.extend(mode.map(|mode| {
+            match mode {
+                Mode::Cold => "cold",
+                Mode::Warm => "warm",
+                Mode::Untouched => "untouched",
+                Mode::First => "first",
+                Mode::Repeated => "repeated",
+            }
+            .to_owned()
+        }));
+        words.extend(self.layout.map(|layout| {
+            match layout {
+                Layout::Contiguous => "contiguous",
+                Layout::Fragmented => "fragmented",
+            }
+            .to_owned()
+        }));
+        words.extend(self.access.map(|access| {
+            match access {
+                Access::Write => "write",
+                Access::ReadWrite => "read, then write",
+            }
+            .to_owned()
+        }));
+        words.extend(self.mapping.map(|mapping| {
+            match mapping {
+                Mapping::Library => "(library)",
+                Mapping::Plain => "(plain mmap)",
+            }
+            .to_owned()
+        }));
+        if self.threads > 1 {
+            words.push(format!("{} threads", self.threads));
+        }
+        words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_tell_cases_apart() {
+        let mut case = Case::new(Operation::AllocClose, Mode::Untouched, 4096);
+        case.threads = 2;
+        assert_eq!(case.title(), "alloc-close untouched 2 threads");
+        case = Case::new(Operation::Touch, Mode::Warm, 4096);
+        case.mapping = Some(Mapping::Plain);
+        case.access = Some(Access::ReadWrite);
+        assert_eq!(case.title(), "touch read, then write (plain mmap)");
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a run leaves for the report.
+
+use super::case::Case;
+use super::meminfo::Meminfo;
+use super::stats::Quartiles;
+use serde::Deserialize;
+use serde::Serialize;
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    /// Heaps side by side, by the clock.
+    Time,
+    /// The kernel's heaps alone, by the clock, without the module.
+    Control,
+    /// Heaps side by side, in a machine whose clock counts instructions.
+    Instructions,
+}
+
+/// One run in one boot.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Run {
+    pub(super) kind: Kind,
+    pub(super) arch: String,
+    pub(super) config: String,
+    pub(super) measurements: Vec<Measurement>,
+    /// What was not measured, and why.
+    pub(super) skipped: Vec<String>,
+}
+
+/// One case on one heap. Times are nanoseconds, or instructions in a run of
+/// that kind.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Measurement {
+    pub(super) heap: String,
+    /// The kernel's heap that it was measured against; `null` for that itself.
+    pub(super) against: Option<String>,
+    #[serde(flatten)]
+    pub(super) case: Case,
+    /// How many operations were timed.
+    pub(super) runs: usize,
+    pub(super) median: Option<u64>,
+    pub(super) p99: Option<u64>,
+    /// Of the task and kernel threads together, for one operation.
+    pub(super) cpu_ns: Option<u64>,
+    pub(super) ratio: Option<f64>,
+    pub(super) ratio_q1: Option<f64>,
+    pub(super) ratio_q3: Option<f64>,
+    /// Ranges of addresses that a fragmented buffer consists of.
+    pub(super) segments: Option<u64>,
+    /// Frames of the pipeline that began a whole period too late.
+    pub(super) late: Option<u64>,
+    /// Bytes of kernel memory for a buffer with an attachment.
+    pub(super) metadata_bytes: Option<u64>,
+}
+
+impl Measurement {
+    pub(super) fn new(heap: &str, against: Option<&str>, case: Case) -> Self {
+        Self {
+            heap: heap.to_owned(),
+            against: against.map(str::to_owned),
+            case,
+            runs: 0,
+            median: None,
+            p99: None,
+            cpu_ns: None,
+            ratio: None,
+            ratio_q1: None,
+            ratio_q3: None,
+            segments: None,
+            late: None,
+            metadata_bytes: None,
+        }
+    }
+
+    pub(super) fn set_ratios(&mut self, ratios: Option<Quartiles>) {
+        self.ratio = ratios.map(|ratios| ratios.median);
+        self.ratio_q1 = ratios.map(|ratios| ratios.first);
+        self.ratio_q3 = ratios.map(|ratios| ratios.third);
+    }
+}
+
+/// The architecture by Debian's name.
+pub(super) fn arch() -> String {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "i386",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// The machine in a line.
+pub(super) fn config(name: Option<&str>) -> anyhow::Result<String> {
+    let system = rustix::system::uname();
+    let processors = std::thread::available_parallelism()?;
+    let memory = Meminfo::read()?.bytes("MemTotal")? >> 20;
+    let mut parts: Vec<String> = name.map(str::to_owned).into_iter().collect();
+    parts.push(format!(
+        "{processors} {}",
+        if processors.get() == 1 { "CPU" } else { "CPUs" }
+    ));
+    parts.push(format!("{memory} MiB"));
+    parts.push(format!("Linux {}", system.release().to_string_lossy()));
+    Ok(parts.join(", "))
+}

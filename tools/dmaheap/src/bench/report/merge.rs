@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Several runs as one list of rows, which is also what `bench.json` holds.
+
+use crate::bench::case::Case;
+use crate::bench::record::Kind;
+use crate::bench::record::Measurement;
+use crate::bench::record::Run;
+use crate::bench::stats::median;
+use crate::bench::stats::ratio;
+use serde::Serialize;
+
+/// A case on a heap, with what all runs say of it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) arch: String,
+    pub(super) config: String,
+    pub(super) heap: String,
+    /// The kernel's heap that it was measured against; `null` for that itself.
+    pub(super) against: Option<String>,
+    #[serde(flatten)]
+    pub(super) case: Case,
+    /// How many operations were timed.
+    pub(super) runs: usize,
+    pub(super) median_ns: Option<u64>,
+    pub(super) p99_ns: Option<u64>,
+    /// Of the task and kernel threads together, for one operation.
+    pub(super) cpu_ns: Option<u64>,
+    /// Of one operation; `null` where they were not counted.
+    pub(super) instructions: Option<u64>,
+    /// By which share the runs that counted differ.
+    pub(super) instructions_deviation: Option<f64>,
+    /// The median of the paired ratios to the kernel's heap; more than 1 is
+    /// faster than that.
+    pub(super) ratio: Option<f64>,
+    pub(super) ratio_q1: Option<f64>,
+    pub(super) ratio_q3: Option<f64>,
+    /// The kernel's heap in a boot without the module ...
+    pub(super) control_median_ns: Option<u64>,
+    /// ... and by which share `median_ns` is above that.
+    pub(super) control_deviation: Option<f64>,
+    pub(super) segments: Option<u64>,
+    pub(super) late: Option<u64>,
+    pub(super) metadata_bytes: Option<u64>,
+}
+
+impl Row {
+    fn new(run: &Run, measurement: &Measurement) -> Self {
+        let by_clock = |value: Option<u64>| value.filter(|_| run.kind != Kind::Instructions);
+        Self {
+            arch: run.arch.clone(),
+            config: run.config.clone(),
+            heap: measurement.heap.clone(),
+            against: measurement.against.clone(),
+            case: measurement.case,
+            runs: measurement.runs,
+            median_ns: by_clock(measurement.median),
+            p99_ns: by_clock(measurement.p99),
+            cpu_ns: measurement.cpu_ns,
+            instructions: None,
+            instructions_deviation: None,
+            ratio: measurement.ratio,
+            ratio_q1: measurement.ratio_q1,
+            ratio_q3: measurement.ratio_q3,
+            control_median_ns: None,
+            control_deviation: None,
+            segments: measurement.segments,
+            late: measurement.late,
+            metadata_bytes: measurement.metadata_bytes,
+        }
+    }
+
+    fn is_of(&self, measurement: &Measurement) -> bool {
+        self.heap == measurement.heap && self.case == measurement.case
+    }
+}
+
+/// By which share `value` is above `of`.
+fn deviation(value: u64, of: u64) -> f64 {
+    ratio(value, of) - 1.0
+}
+
+/// The rows of all runs. Each heap's case is one row: its times come from a run
+/// by the clock, and the rest is added to that.
+pub(super) fn merge(runs: &[Run]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    // A control is one beside something; alone it is like any other run.
+    for kind in [Kind::Time, Kind::Instructions, Kind::Control] {
+        if kind == Kind::Control && !rows.is_empty() {
+            break;
+        }
+        for (run, measurement) in of_kind(runs, kind) {
+            if !rows.iter().any(|row| row.is_of(measurement)) {
+                rows.push(Row::new(run, measurement));
+            }
+        }
+    }
+    for row in &mut rows {
+        let medians = |kind| -> Vec<u64> {
+            of_kind(runs, kind)
+                .filter(|(_, measurement)| row.is_of(measurement))
+                .filter_map(|(_, measurement)| measurement.median)
+                .collect()
+        };
+        let (counted, control) = (medians(Kind::Instructions), medians(Kind::Control));
+        row.instructions = median(&counted);
+        if let (Some(least), Some(most), true) = (
+            counted.iter().min(),
+            counted.iter().max(),
+            counted.len() > 1,
+        ) {
+            row.instructions_deviation = Some(deviation(*most, *least));
+        }
+        if row.against.is_none() {
+            row.control_median_ns = median(&control);
+            let both = row.median_ns.zip(row.control_median_ns);
+            row.control_deviation = both.map(|(beside, alone)| deviation(beside, alone));
+        }
+    }
+    rows
+}
+
+fn of_kind(runs: &[Run], kind: Kind) -> impl Iterator<Item = (&Run, &Measurement)> {
+    runs.iter()
+        .filter(move |run| run.kind == kind)
+        .flat_map(|run| run.measurements.iter().map(move |it| (run, it)))
+}
+
+/// The row of the kernel's heap that `row` was measured against.
+pub(super) fn baseline<'r>(rows: &'r [Row], row: &Row) -> Option<&'r Row> {
+    let against = row.against.as_ref()?;
+    rows.iter()
+        .find(|other| other.heap == *against && other.case == row.case)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::bench::case::Mode;
+    use crate::bench::case::Operation;
+
+    pub(in crate::bench::report) fn run(kind: Kind, medians: &[(&str, u64)]) -> Run {
+        let measurements = medians
+            .iter()
+            .map(|(heap, median)| {
+                let against = (*heap != "system").then_some("system");
+                let case = Case::new(Operation::AllocClose, Mode::Cold, 1 << 20);
+                let mut measurement = Measurement::new(heap, against, case);
+                measurement.median = Some(*median);
+                measurement.ratio = against.map(|_| 2.0);
+                measurement
+            })
+            .collect();
+        Run {
+            kind,
+            arch: "amd64".into(),
+            config: "a machine".into(),
+            measurements,
+            skipped: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn runs_become_one_list() {
+        let rows = merge(&[
+            run(Kind::Time, &[("system-pooled", 100), ("system", 220)]),
+            run(Kind::Control, &[("system", 200)]),
+            run(
+                Kind::Instructions,
+                &[("system-pooled", 1000), ("system", 3000)],
+            ),
+            run(
+                Kind::Instructions,
+                &[("system-pooled", 1020), ("system", 3000)],
+            ),
+        ]);
+        assert_eq!(rows.len(), 2);
+        let (Some(ours), Some(kernel)) = (rows.first(), rows.last()) else {
+            return;
+        };
+        assert_eq!(ours.median_ns, Some(100));
+        assert_eq!(ours.instructions, Some(1010));
+        assert!(
+            ours.instructions_deviation
+                .is_some_and(|it| (0.019..0.021).contains(&it))
+        );
+        assert_eq!(ours.control_median_ns, None);
+        assert_eq!(kernel.control_median_ns, Some(200));
+        assert!(
+            kernel
+                .control_deviation
+                .is_some_and(|it| (0.099..0.101).contains(&it))
+        );
+        assert_eq!(kernel.ratio, None);
+        assert_eq!(
+            baseline(&rows, ours).map(|row| row.heap.as_str()),
+            Some("system")
+        );
+    }
+
+    #[test]
+    fn a_control_alone_is_a_run() {
+        let rows = merge(&[run(Kind::Control, &[("system", 200)])]);
+        assert_eq!(rows.first().and_then(|row| row.median_ns), Some(200));
+    }
+
+    #[test]
+    fn instructions_are_no_nanoseconds() {
+        let rows = merge(&[run(Kind::Instructions, &[("system", 200)])]);
+        assert_eq!(rows.first().and_then(|row| row.median_ns), None);
+        assert_eq!(rows.first().and_then(|row| row.instructions), Some(200));
+    }
+
+    #[test]
+    fn json_has_what_was_promised() -> serde_json::Result<()> {
+        let rows = merge(&[run(Kind::Time, &[("system-pooled", 100), ("system", 220)])]);
+        let json = serde_json::to_value(&rows)?;
+        for name in [
+            "arch",
+            "config",
+            "heap",
+            "operation",
+            "mode",
+            "size",
+            "threads",
+            "runs",
+            "median_ns",
+            "p99_ns",
+            "cpu_ns",
+            "instructions",
+            "ratio",
+        ] {
+            assert!(json.pointer(&format!("/0/{name}")).is_some(), "{name}");
+        }
+        assert_eq!(
+            json.pointer("/0/operation").and_then(|it| it.as_str()),
+            Some("alloc-close")
+        );
+        assert_eq!(json.pointer("/1/ratio"), Some(&serde_json::Value::Null));
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tables.
+
+use super::goals::Goal;
+use super::merge::Row;
+use super::merge::baseline;
+use crate::output;
+use crate::quantity::format_size;
+use comfy_table::CellAlignment;
+use comfy_table::Table;
+
+/// A time for the eye.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub(super) fn format_ns(ns: u64) -> String {
+    let ns = ns as f64;
+    let (value, unit) = match ns {
+        ..1e3 => return format!("{ns} ns"),
+        ..1e6 => (ns / 1e3, "us"),
+        ..1e9 => (ns / 1e6, "ms"),
+        _ => (ns / 1e9, "s"),
+    };
+    format!("{} {unit}", three_digits(value))
+}
+
+/// At least three digits, and no more decimals than they need.
+pub(super) fn three_digits(value: f64) -> String {
+    match value.abs() {
+        ..10.0 => format!("{value:.2}"),
+        ..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+fn right_aligned(table: &mut Table, from: usize) {
+    for column in table.column_iter_mut().skip(from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+/// Heaps of the module beside the kernel's: a line a case.
+pub(super) fn pairs(rows: &[Row]) -> Table {
+    let mut table = output::table(&[
+        "HEAP",
+        "OPERATION",
+        "SIZE",
+        "MEDIAN",
+        "KERNEL'S",
+        "P99",
+        "KERNEL'S",
+        "RATIO",
+        "QUARTILES",
+        "CPU",
+        "KERNEL'S",
+        "INSTRUCTIONS",
+        "KERNEL'S",
+    ]);
+    for row in rows.iter().filter(|row| row.against.is_some()) {
+        let kernel = baseline(rows, row);
+        let time = |get: fn(&Row) -> Option<u64>| {
+            [
+                or_dash(get(row).map(format_ns)),
+                or_dash(kernel.and_then(get).map(format_ns)),
+            ]
+        };
+        let [median, kernel_median] = time(|row| row.median_ns);
+        let [p99, kernel_p99] = time(|row| row.p99_ns);
+        let [cpu, kernel_cpu] = time(|row| row.cpu_ns);
+        let count = |row: &Row| row.instructions.map(|count| count.to_string());
+        let quartiles = row.ratio_q1.zip(row.ratio_q3);
+        table.add_row(vec![
+            row.heap.clone(),
+            row.case.title(),
+            format_size(row.case.size),
+            metadata(row).unwrap_or(median),
+            kernel.and_then(metadata).unwrap_or(kernel_median),
+            p99,
+            kernel_p99,
+            or_dash(row.ratio.map(three_digits)),
+            or_dash(
+                quartiles.map(|(first, third)| {
+                    format!("{}-{}", three_digits(first), three_digits(third))
+                }),
+            ),
+            cpu,
+            kernel_cpu,
+            or_dash(count(row)),
+            or_dash(kernel.and_then(count)),
+        ]);
+    }
+    right_aligned(&mut table, 2);
+    table
+}
+
+fn metadata(row: &Row) -> Option<String> {
+    row.metadata_bytes.map(|bytes| format!("{bytes} B"))
+}
+
+/// Heaps of the kernel alone.
+pub(super) fn kernel(rows: &[Row]) -> Table {
+    let mut table = output::table(&["HEAP", "OPERATION", "SIZE", "RUNS", "MEDIAN", "P99", "CPU"]);
+    for row in rows.iter().filter(|row| row.against.is_none()) {
+        table.add_row(vec![
+            row.heap.clone(),
+            row.case.title(),
+            format_size(row.case.size),
+            row.runs.to_string(),
+            metadata(row).unwrap_or_else(|| or_dash(row.median_ns.map(format_ns))),
+            or_dash(row.p99_ns.map(format_ns)),
+            or_dash(row.cpu_ns.map(format_ns)),
+        ]);
+    }
+    right_aligned(&mut table, 2);
+    table
+}
+
+/// The kernel's heaps with and without the module beside them.
+pub(super) fn control(rows: &[Row], most: f64) -> Table {
+    let mut table = output::table(&[
+        "HEAP",
+        "OPERATION",
+        "SIZE",
+        "BESIDE",
+        "WITHOUT",
+        "DIFFERENCE",
+        "",
+    ]);
+    for row in rows {
+        let Some(deviation) = row.control_deviation else {
+            continue;
+        };
+        table.add_row(vec![
+            row.heap.clone(),
+            row.case.title(),
+            format_size(row.case.size),
+            or_dash(row.median_ns.map(format_ns)),
+            or_dash(row.control_median_ns.map(format_ns)),
+            format!("{:+.1} %", deviation * 100.0),
+            if deviation.abs() > most {
+                "MORE THAN 10 %"
+            } else {
+                ""
+            }
+            .to_owned(),
+        ]);
+    }
+    right_aligned(&mut table, 2);
+    table
+}
+
+/// Goals and verdicts.
+pub(super) fn goals(goals: &[Goal]) -> Table {
+    let mut table = output::table(&["GOAL", "WANTED", "MEASURED", ""]);
+    for goal in goals {
+        table.add_row(vec![
+            goal.text.clone(),
+            goal.bound.text(),
+            or_dash(goal.value.map(|value| match value {
+                ..0.2 => format!("{value:.4}"),
+                ..2.0 => format!("{value:.3}"),
+                _ => three_digits(value),
+            })),
+            goal.verdict().to_owned(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1).take(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits() {
+        assert_eq!(format_ns(7), "7 ns");
+        assert_eq!(format_ns(1_234), "1.23 us");
+        assert_eq!(format_ns(45_600_000), "45.6 ms");
+        assert_eq!(format_ns(7_890_000_000), "7.89 s");
+        assert_eq!(format_ns(456_000), "456 us");
+    }
+}
