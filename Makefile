@@ -19,7 +19,7 @@ MUTANTS ?= *
 MACHINE := tests/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module install load unload clean demo test test-mutants check shell clean-cache help
+.PHONY: module install load unload clean demo test test-mutants bench check shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -43,6 +43,9 @@ test:
 
 test-mutants:
 	@$(LAB) test-mutants '$(MUTANTS)'
+
+bench:
+	@$(LAB) bench '$(ARCH)'
 
 check:
 	@$(LAB) check

@@ -25,6 +25,13 @@ load_stock_importers() {
 	modprobe vivid n_devs=2 allocators=0,1 node_types=1,1 num_inputs=1,1 input_types=0,0
 }
 
+# load_c_heaps: those of the kernel's own heaps that it does not have built in.
+load_c_heaps() {
+	for module in dma-heap system_heap cma_heap; do
+		[ ! -e "/lab/$module.ko" ] || insmod "/lab/$module.ko" || return
+	done
+}
+
 # Every place where a module could leave something behind.
 traces() {
 	for file in /proc/devices /proc/misc; do

@@ -6,9 +6,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 load_stock_importers
-for module in dma-heap system_heap cma_heap; do
-	[ ! -e "/lab/$module.ko" ] || insmod "/lab/$module.ko"
-done
+load_c_heaps
 load_module
 run_test names 30 sh /lab/names.sh system-pooled default_cma_region-pooled
 insmod /lab/dma_buf_test_importer.ko

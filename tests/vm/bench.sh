@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# bench.sh KIND CONFIG: measures, and prints what `dmaheap bench-report` reads.
+# KIND is time, control or count; CONFIG says what machine this is.
+
+# shellcheck source=tests/vm/lib.sh
+. /lab/lib.sh
+kind=$1
+config=$2
+
+load_c_heaps || exit
+insmod /lab/dma_buf_test_importer.ko || exit
+# An ordinary load, with nothing set: ours get other names than those above.
+[ "$kind" = control ] || load_module || exit
+
+case $kind in
+time) set -- ;;
+# The module has no counterpart of the kernel's other areas.
+control) set -- --control system default_cma_region ;;
+count) set -- --icount ;;
+esac
+dmaheap bench --json --config "$config" "$@" 2>/run/lab/errors || {
+	status=$?
+	cat /run/lab/errors
+	exit $status
+}
