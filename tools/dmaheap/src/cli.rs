@@ -183,7 +183,7 @@ pub(crate) struct BenchOptions {
     #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
     pub(crate) only: Vec<Operation>,
     /// How long to take samples of each case (500ms, 10s)
-    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
     pub(crate) time: Duration,
     /// Measure the kernel's heaps alone, in a boot without the module
     #[arg(long, conflicts_with = "icount")]
