@@ -49,6 +49,9 @@ pub(crate) trait Pool: Send + Sync {
     /// Gives back what is beyond a cap that has just been lowered. May sleep.
     fn shed(&self);
 
+    /// Has a new trim time hold for what is kept already.
+    fn retime(&self);
+
     /// Returns how many bytes of what is kept are not zeroed yet.
     fn dirty(&self) -> u64;
 }

@@ -139,6 +139,7 @@ impl NumberAttribute for PoolTrim {
         let pool = device.heap().pool().ok_or(EOPNOTSUPP)?;
 
         pool.ledger().set_trim_ms(ms);
+        pool.retime();
         Ok(())
     }
 }

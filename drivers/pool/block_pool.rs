@@ -205,6 +205,12 @@ impl Pool for BlockPool {
         }
     }
 
+    fn retime(&self) {
+        for pool in self.nodes.pools.iter().flatten() {
+            pool.hurry();
+        }
+    }
+
     fn dirty(&self) -> u64 {
         self.nodes
             .pools

@@ -291,6 +291,16 @@ impl NodePool {
         state.shelves.iter().map(Shelf::dirty_pages).sum()
     }
 
+    /// Frees what is beyond the cap: that may have been lowered while blocks were on their way here,
+    /// where nobody could find them.
+    pub(super) fn shed(&self) {
+        let excess = self.ledger.excess();
+
+        if excess > 0 {
+            self.give_back(excess);
+        }
+    }
+
     /// Frees blocks of at least `nr_pages` pages, if there are so many, and returns how many pages
     /// were freed. Those that would have to be zeroed go first, then the smallest.
     pub(super) fn give_back(&self, nr_pages: usize) -> usize {
@@ -396,6 +406,7 @@ impl NodePool {
                 }
             }
             self.state.lock().shelf(n).zeroed.append(zeroed);
+            self.shed();
             return true;
         }
         false
@@ -443,6 +454,7 @@ impl NodePool {
 
             self.ledger.refilled.add(bytes(got));
             self.put(delivery, false);
+            self.shed();
             if got >> order < portion {
                 self.state.lock().shelf(n).wanted = 0;
             }
@@ -457,10 +469,17 @@ impl NodePool {
         let (due, idle) = {
             let mut state = self.state.lock();
             let mut idle = [0; MAX_ORDERS];
+            let next = now + self.ledger.trim();
+
+            // The time may be shorter than it was.
+            if state.next_trim - next > Delta::ZERO {
+                state.next_trim = next;
+            }
+
             let due = now - state.next_trim >= Delta::ZERO;
 
             if due {
-                state.next_trim = now + self.ledger.trim();
+                state.next_trim = next;
                 for (shelf, idle) in state.shelves.iter_mut().zip(&mut idle) {
                     *idle = shelf.idle;
                     shelf.idle = shelf.ready();

@@ -262,7 +262,14 @@ impl RunPool {
         }
 
         let block = match Block::alloc_contiguous(self.area, nr_pages) {
-            Err(e) if e == ENOMEM && runs.free_until(|_| false) > 0 => {
+            Err(e) if e == ENOMEM => {
+                let freed = runs.free_until(|_| false);
+
+                // The thread may have one in its hands, which it puts back or frees.
+                runs.settle();
+                if freed + runs.free_until(|_| false) == 0 {
+                    return Err(ENOMEM);
+                }
                 Block::alloc_contiguous(self.area, nr_pages)
             }
             result => result,
@@ -282,6 +289,10 @@ impl Pool for RunPool {
         let runs = &self.shared.worker;
 
         runs.free_until(|_| runs.ledger.excess() == 0);
+    }
+
+    fn retime(&self) {
+        self.shared.worker.hurry();
     }
 
     fn dirty(&self) -> u64 {
