@@ -16,6 +16,7 @@ mod child;
 mod coherence;
 mod device;
 mod exhaustion;
+mod faults;
 mod graphics;
 mod importer;
 mod limits;
@@ -51,12 +52,13 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 16] = [
+const TOPICS: [Topic; 17] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
     ("mmap", mmap::TESTS),
     ("remapping", remapping::TESTS),
+    ("faults", faults::TESTS),
     ("sharing", sharing::TESTS),
     ("memory", memory::TESTS),
     ("zeroing", zeroing::TESTS),

@@ -255,11 +255,16 @@ fn advised(target: &Target) -> TestResult {
     let (_buffer, pages, pattern) = numbered(target)?;
     for (name, advice) in [
         ("MADV_DONTNEED", Advice::LinuxDontNeed),
+        ("MADV_DONTNEED_LOCKED", Advice::LinuxDontneedLocked),
         ("MADV_FREE", Advice::LinuxFree),
         ("MADV_DOFORK", Advice::LinuxDoFork),
         ("MADV_DODUMP", Advice::LinuxDoDump),
         ("MADV_WIPEONFORK", Advice::LinuxWipeOnFork),
+        ("MADV_COLD", Advice::LinuxCold),
         ("MADV_PAGEOUT", Advice::LinuxPageOut),
+        // These look for a page, of which a dma-buf shows none.
+        ("MADV_POPULATE_READ", Advice::LinuxPopulateRead),
+        ("MADV_POPULATE_WRITE", Advice::LinuxPopulateWrite),
     ] {
         refused(name, pages.advise(0..PAGES, advice), Errno::INVAL)?;
         expect_all(&pages, pattern)?;
@@ -272,15 +277,34 @@ fn advised(target: &Target) -> TestResult {
 }
 
 fn advised_harmless(target: &Target) -> TestResult {
-    let (_buffer, pages, pattern) = numbered(target)?;
+    let (buffer, mut pages, pattern) = numbered(target)?;
     for advice in [
         Advice::Normal,
         Advice::Random,
         Advice::Sequential,
+        Advice::WillNeed,
         Advice::LinuxDontDump,
+        Advice::LinuxKeepOnFork,
     ] {
         pages.advise(1..PAGES - 1, advice)?;
         expect_all(&pages, pattern)?;
     }
+    // A kernel without huge pages, or without KSM, does not know these.
+    for (name, advice) in [
+        ("MADV_HUGEPAGE", Advice::LinuxHugepage),
+        ("MADV_NOHUGEPAGE", Advice::LinuxNoHugepage),
+        ("MADV_MERGEABLE", Advice::LinuxMergeable),
+        ("MADV_UNMERGEABLE", Advice::LinuxUnmergeable),
+    ] {
+        match pages.advise(1..PAGES - 1, advice) {
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => return fail(format!("{name} gave {errno}")),
+        }
+        expect_all(&pages, pattern)?;
+    }
+    // Whatever was said, it is the same buffer.
+    let pattern = Pattern::random()?;
+    (0..PAGES).try_for_each(|index| store(&mut pages, index, pattern))?;
+    expect_all(&Pages::map(buffer.as_fd(), 0, PAGES, false)?, pattern)?;
     Ok(Pass)
 }

@@ -41,6 +41,21 @@ fn parse_meminfo(text: &str, name: &str) -> Option<u64> {
     })
 }
 
+/// Page faults of this process that needed no reading.
+pub(crate) fn minor_faults() -> Result<u64, Failure> {
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    match parse_minor_faults(&text) {
+        Some(faults) => Ok(faults),
+        None => fail("/proc/self/stat has no minor faults"),
+    }
+}
+
+/// The tenth field. The second is a name in brackets, which may hold anything.
+fn parse_minor_faults(text: &str) -> Option<u64> {
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_whitespace().nth(7)?.parse().ok()
+}
+
 /// The sum of all counters of /proc/vmstat whose name `wanted` accepts, `None`
 /// if there is none.
 fn vmstat(wanted: impl Fn(&str) -> bool) -> Result<Option<u64>, Failure> {
@@ -76,6 +91,13 @@ mod tests {
         assert_eq!(parse_meminfo(text, "MemFree"), Some(12 << 10));
         assert_eq!(parse_meminfo(text, "Mem"), None);
         assert_eq!(parse_meminfo(text, "HugePages_Total"), None);
+    }
+
+    #[test]
+    fn faults_behind_a_name() {
+        let text = "1 (a b) c) S 2 3 4 5 6 7 42 0";
+        assert_eq!(parse_minor_faults(text), Some(42));
+        assert_eq!(parse_minor_faults("1 (a) S"), None);
     }
 
     #[test]

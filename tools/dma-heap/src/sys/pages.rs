@@ -15,8 +15,11 @@ use rustix::mm::MremapFlags;
 use rustix::mm::ProtFlags;
 use std::ffi::c_void;
 use std::ops::Range;
+use std::os::fd::AsRawFd as _;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What may be done with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,62 @@ impl Pages {
         // INVARIANT: `mmap` has just given us these pages with these rights.
         Ok(Self {
             base: NonNull::new(base.cast()).ok_or(Errno::NOMEM)?,
+            pages: vec![page(write); count],
+        })
+    }
+
+    /// Maps as [`Self::map`], at an address that is `offset` pages above a
+    /// multiple of `alignment` bytes.
+    ///
+    /// # Errors
+    ///
+    /// What mmap returns; EINVAL if `alignment` is no power of two of whole
+    /// pages.
+    pub fn map_aligned(
+        dmabuf: BorrowedFd<'_>,
+        count: usize,
+        write: bool,
+        alignment: usize,
+        offset: usize,
+    ) -> Result<Self> {
+        if !alignment.is_power_of_two() || alignment < rustix::param::page_size() {
+            return Err(Errno::INVAL);
+        }
+        let (len, skip) = (bytes(count)?, bytes(offset)?);
+        let room = len
+            .checked_add(skip)
+            .and_then(|sum| sum.checked_add(alignment))
+            .ok_or(Errno::OVERFLOW)?;
+        let hint = std::ptr::null_mut();
+        // SAFETY: With a null hint and no MAP_FIXED the kernel chooses an
+        // unused range.
+        let place = unsafe {
+            rustix::mm::mmap_anonymous(hint, room, ProtFlags::empty(), MapFlags::PRIVATE)
+        }?;
+        let before = place.addr().next_multiple_of(alignment) - place.addr() + skip;
+        // SAFETY: Less than `alignment + skip` bytes into the range.
+        let start = unsafe { place.byte_add(before) };
+        // SAFETY: At most `room` bytes into the range.
+        let end = unsafe { start.byte_add(len) };
+        // SAFETY: The range is ours, and no reference into it exists.
+        let mapped = unsafe {
+            let flags = MapFlags::SHARED | MapFlags::FIXED;
+            rustix::mm::mmap(start, len, prot(write), flags, dmabuf, 0)
+        };
+        // What lies around it goes, and all of it if there is no mapping.
+        let rest = match mapped {
+            Ok(_) => [(place, before), (end, room - before - len)],
+            Err(_) => [(place, room), (end, 0)],
+        };
+        for (place, len) in rest {
+            if len > 0 {
+                // SAFETY: The pages are ours, and no reference into them exists.
+                unsafe { rustix::mm::munmap(place, len) }?;
+            }
+        }
+        // INVARIANT: `mmap` has just given us these pages with these rights.
+        Ok(Self {
+            base: NonNull::new(mapped?.cast()).ok_or(Errno::NOMEM)?,
             pages: vec![page(write); count],
         })
     }
@@ -209,6 +268,44 @@ impl Pages {
         unsafe { rustix::mm::madvise(start, len, advice) }
     }
 
+    /// Has the kernel read from a file into pages, to their ends: so it writes
+    /// them in this process's place.
+    ///
+    /// # Errors
+    ///
+    /// What read returns; EFAULT if one of the pages is a hole or read-only;
+    /// IO at the end of the file.
+    pub fn read_file(&mut self, range: Range<usize>, file: BorrowedFd<'_>) -> Result<()> {
+        let (start, len) = self.own_span(&range)?;
+        match self.pages.get(range) {
+            Some(pages) if pages.iter().all(|page| *page == Page::ReadWrite) => {}
+            _ => return Err(Errno::FAULT),
+        }
+        let mut done = 0;
+        while done < len {
+            // SAFETY: `done` is less than the pages' length.
+            let to = unsafe { start.byte_add(done) };
+            // SAFETY: The kernel writes at most up to the end of pages that
+            // are ours and writable, into which no reference exists.
+            let read = unsafe { libc::read(file.as_raw_fd(), to, len - done) };
+            match usize::try_from(read) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(read) => done += read,
+                Err(_) => match Errno::from_io_error(&std::io::Error::last_os_error()) {
+                    Some(Errno::INTR) => {}
+                    errno => return Err(errno.unwrap_or(Errno::IO)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// The pages for several threads at a time.
+    pub fn share(&mut self) -> Shared<'_> {
+        // INVARIANT: The pages are lent mutably.
+        Shared(self)
+    }
+
     /// Pointer to a word of a page.
     fn word(&self, page: usize, index: usize) -> Option<(*mut u64, Page)> {
         let size = rustix::param::page_size();
@@ -244,13 +341,55 @@ impl Pages {
     }
 }
 
+/// [`Pages`] in the hands of several threads.
+///
+/// # Invariants
+///
+/// Nobody else has the pages, and every access is atomic.
+#[derive(Debug)]
+pub struct Shared<'p>(&'p mut Pages);
+
+// SAFETY: A mapping belongs to the process, not to a thread, and by the
+// invariant every access through `&Shared` is atomic.
+unsafe impl Sync for Shared<'_> {}
+
+impl Shared<'_> {
+    /// The word at `index` of a page. `None` if the page is a hole or the word
+    /// outside.
+    pub fn load(&self, page: usize, index: usize) -> Option<u64> {
+        let (word, _) = self.0.word(page, index)?;
+        // SAFETY: By the invariants of `Pages` it is mapped, may be read and is
+        // aligned, and only accessed atomically while it is shared.
+        Some(unsafe { AtomicU64::from_ptr(word) }.load(Relaxed))
+    }
+
+    /// Stores a word at `index` of a page. `None` if the page is a hole or
+    /// read-only or the word outside.
+    pub fn store(&self, page: usize, index: usize, value: u64) -> Option<()> {
+        let (word, state) = self.0.word(page, index)?;
+        if state != Page::ReadWrite {
+            return None;
+        }
+        // SAFETY: As in `load`, and it may be written.
+        unsafe { AtomicU64::from_ptr(word) }.store(value, Relaxed);
+        Some(())
+    }
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
-        for index in 0..self.pages.len() {
-            if self.pages.get(index) != Some(&Page::Hole) {
-                let unmapped = self.unmap(index..index + 1);
+        let mut first = 0;
+        while let Some(page) = self.pages.get(first).copied() {
+            let rest = self.pages.get(first..).unwrap_or(&[]);
+            let same = rest
+                .iter()
+                .take_while(|other| (**other == Page::Hole) == (page == Page::Hole));
+            let end = first + same.count();
+            if page != Page::Hole {
+                let unmapped = self.unmap(first..end);
                 debug_assert!(unmapped.is_ok());
             }
+            first = end;
         }
     }
 }
