@@ -9,6 +9,6 @@ run_test not-zeroed 30 sh /lab/not-zeroed.sh
 load_module
 run_test verify 300 sh /lab/verify.sh
 insmod /lab/dma_buf_test_importer.ko
-run_test kselftest 300 dmaheap-kselftest --only=memory,zeroing
+run_test kselftest 300 dmaheap-kselftest --only=memory,zeroing,reuse,pool
 rmmod dma_buf_test_importer
 unload_module

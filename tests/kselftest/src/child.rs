@@ -14,7 +14,9 @@ use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::Error;
 use dma_heap::Heap;
+use dma_heap::HeapInfo;
 use dma_heap::pattern::Pattern;
+use std::io::Read as _;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
@@ -44,15 +46,27 @@ pub(crate) enum Role {
     /// Receive a buffer over standard input, check what it holds and fill it
     /// anew; says on standard error what is wrong.
     Receive,
+    /// As that, but without a look at what it holds.
+    Overwrite,
+    /// Take anonymous memory until the heap keeps hardly any, but `size` bytes
+    /// at most; says "ready" on standard output and keeps it until standard
+    /// input ends.
+    Hog,
+    /// Have the kernel take memory of its own, in messages that nobody receives;
+    /// else as that.
+    Messages,
 }
 
-const ROLES: [(Role, &str); 6] = [
+const ROLES: [(Role, &str); 9] = [
     (Role::Open, "open"),
     (Role::Loop, "loop"),
     (Role::Fill, "fill"),
     (Role::Once, "once"),
     (Role::Give, "give"),
     (Role::Receive, "receive"),
+    (Role::Overwrite, "overwrite"),
+    (Role::Hog, "hog"),
+    (Role::Messages, "messages"),
 ];
 
 /// A command that plays a role with buffers of `size` bytes.
@@ -75,8 +89,15 @@ pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
         return None;
     }
     let role = ROLES.iter().find(|(_, known)| known == name);
-    if let Some((Role::Receive, _)) = role {
-        return Some(match receive() {
+    let told = match role {
+        Some((Role::Receive, _)) => Some(receive(true)),
+        Some((Role::Overwrite, _)) => Some(receive(false)),
+        Some((Role::Hog, _)) => Some(hog(heap, size)),
+        Some((Role::Messages, _)) => Some(messages(heap, size)),
+        _ => None,
+    };
+    if let Some(result) = told {
+        return Some(match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(Failure(what)) => {
                 eprintln!("{what}");
@@ -143,18 +164,27 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
             Ok(())
         }
         // Need no heap, or another's.
-        Role::Give | Role::Receive => Err(Unplayed::NothingToFill),
+        Role::Give | Role::Receive | Role::Overwrite | Role::Hog | Role::Messages => {
+            Err(Unplayed::NothingToFill)
+        }
     }
 }
 
 /// Sends a buffer to another process, which must find `before` in it and leaves
 /// `after`.
 pub(crate) fn exchange(buffer: &Buffer, before: Pattern, after: Pattern) -> Result<(), Failure> {
+    send(Role::Receive, buffer, before, after)
+}
+
+/// Sends a buffer to another process, which fills it.
+pub(crate) fn overwrite(buffer: &Buffer, after: Pattern) -> Result<(), Failure> {
+    send(Role::Overwrite, buffer, after, after)
+}
+
+fn send(role: Role, buffer: &Buffer, before: Pattern, after: Pattern) -> Result<(), Failure> {
     let (near, far) = UnixStream::pair()?;
     buffer.send(&near, &Pattern::pair_to_bytes(before, after))?;
-    let output = command(Role::Receive, "-", 0)?
-        .stdin(OwnedFd::from(far))
-        .output()?;
+    let output = command(role, "-", 0)?.stdin(OwnedFd::from(far)).output()?;
     if output.status.success() {
         return Ok(());
     }
@@ -166,14 +196,91 @@ pub(crate) fn exchange(buffer: &Buffer, before: Pattern, after: Pattern) -> Resu
 }
 
 /// The other process.
-fn receive() -> Result<(), Failure> {
+fn receive(looks: bool) -> Result<(), Failure> {
     let (buffer, note) = Buffer::receive(std::io::stdin())?;
     let Some((before, after)) = Pattern::pair_from_bytes(&note) else {
         return fail("the note beside the buffer is no pair of patterns");
     };
     let mut mapping = buffer.map()?;
-    expect(&mapping, |index| before.word(index))?;
+    if looks {
+        expect(&mapping, |index| before.word(index))?;
+    }
     fill(&mut mapping, after)
+}
+
+/// Says that it is done, and waits until it may go.
+fn wait_for_end() -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    writeln!(out, "ready")?;
+    out.flush()?;
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// What a heap may keep when others have taken all.
+pub(crate) const REST: u64 = 1 << 20;
+
+/// Whether a heap still keeps memory that others could have.
+fn keeps(heap: &HeapInfo) -> bool {
+    heap.attribute("pool_held") > Some(REST)
+}
+
+/// What to take at most: no more than there are addresses for.
+fn limit(size: &str) -> Result<usize, Failure> {
+    Ok(usize::try_from(size.parse::<u64>()?).unwrap_or(usize::MAX))
+}
+
+/// Touches memory, a little at a time.
+fn hog(heap: &str, size: &str) -> Result<(), Failure> {
+    const PIECE: usize = 1 << 20;
+    die_first();
+    let heap = HeapInfo::of(heap)?;
+    let pieces = limit(size)? / PIECE;
+    let mut memory = Vec::new();
+    for index in 0..pieces {
+        if !keeps(&heap) {
+            break;
+        }
+        // Not zero: the allocator would hand out pages that nobody touched.
+        memory.push(vec![u8::try_from(index % 255)? + 1; PIECE]);
+    }
+    wait_for_end()?;
+    // Only to have it until now.
+    match memory.iter().all(|piece| piece.len() == PIECE) {
+        true => Ok(()),
+        false => fail("the memory is not what it was"),
+    }
+}
+
+/// Sends messages between sockets.
+fn messages(heap: &str, size: &str) -> Result<(), Failure> {
+    /// What a socket takes at least, and how much is written between two looks.
+    const SOCKET: usize = 8 << 20;
+    const PIECE: usize = 1 << 20;
+    die_first();
+    let heap = HeapInfo::of(heap)?;
+    let mut left = limit(size)?;
+    let message = vec![1; PIECE];
+    let mut sockets = Vec::new();
+    while left > 0 && keeps(&heap) {
+        let (mut near, far) = UnixStream::pair()?;
+        rustix::net::sockopt::set_socket_send_buffer_size_force(&near, SOCKET)?;
+        near.set_nonblocking(true)?;
+        let mut sent = 0;
+        while left > 0 && keeps(&heap) {
+            match near.write(&message) {
+                Ok(written) => sent += written,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if sent < SOCKET / 2 && keeps(&heap) {
+            return fail(format!("a socket took only {sent} bytes"));
+        }
+        left = left.saturating_sub(sent);
+        sockets.push((near, far));
+    }
+    wait_for_end()
 }
 
 /// If the OOM killer comes, which is what the test watches for, it shall take

@@ -25,8 +25,11 @@ mod mmap;
 mod options;
 mod outcome;
 mod permission;
+mod pool;
+mod pressure;
 mod reached;
 mod remapping;
+mod reuse;
 mod rng;
 mod sharing;
 mod system;
@@ -34,6 +37,7 @@ mod tap;
 mod target;
 mod unloading;
 mod users;
+mod warm;
 mod zeroing;
 
 use dma_heap::pattern;
@@ -52,7 +56,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 17] = [
+const TOPICS: [Topic; 20] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -62,6 +66,8 @@ const TOPICS: [Topic; 17] = [
     ("sharing", sharing::TESTS),
     ("memory", memory::TESTS),
     ("zeroing", zeroing::TESTS),
+    ("reuse", reuse::TESTS),
+    ("pool", pool::TESTS),
     ("importer", importer::TESTS),
     ("coherence", coherence::TESTS),
     ("graphics", graphics::TESTS),
@@ -70,6 +76,7 @@ const TOPICS: [Topic; 17] = [
     ("limits", limits::TESTS),
     ("users", users::TESTS),
     ("exhaustion", exhaustion::TESTS),
+    ("pressure", pressure::TESTS),
 ];
 
 const HELP: &str = "\

@@ -41,6 +41,22 @@ fn parse_meminfo(text: &str, name: &str) -> Option<u64> {
     })
 }
 
+/// Free memory in bytes. Pages on the processors' own free lists are free, too,
+/// and `MemFree` alone moves by MiBs as they come and go there.
+pub(crate) fn free_memory() -> Result<u64, Failure> {
+    let zones = std::fs::read_to_string("/proc/zoneinfo")?;
+    let on_lists = sum_on_lists(&zones).unwrap_or(0) * dma_heap::page_size() as u64;
+    Ok(meminfo("MemFree")? + on_lists)
+}
+
+fn sum_on_lists(zones: &str) -> Option<u64> {
+    zones
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("count:"))
+        .filter_map(|count| count.trim().parse().ok())
+        .reduce(u64::wrapping_add)
+}
+
 /// Page faults of this process that needed no reading.
 pub(crate) fn minor_faults() -> Result<u64, Failure> {
     let text = std::fs::read_to_string("/proc/self/stat")?;
@@ -91,6 +107,13 @@ mod tests {
         assert_eq!(parse_meminfo(text, "MemFree"), Some(12 << 10));
         assert_eq!(parse_meminfo(text, "Mem"), None);
         assert_eq!(parse_meminfo(text, "HugePages_Total"), None);
+    }
+
+    #[test]
+    fn pages_on_free_lists() {
+        let text = "    cpu: 0\n              count:    4\n              count:    38\n";
+        assert_eq!(sum_on_lists(text), Some(42));
+        assert_eq!(sum_on_lists("cpu: 0"), None);
     }
 
     #[test]

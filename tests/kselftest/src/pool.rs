@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much memory a heap keeps warm, and for how long.
+
+use crate::Test;
+use crate::mmap::expect;
+use crate::mmap::fill;
+use crate::outcome::Failure;
+use crate::outcome::Outcome::Pass;
+use crate::outcome::TestResult;
+use crate::outcome::equal;
+use crate::outcome::fail;
+use crate::outcome::skip;
+use crate::system;
+use crate::target::Target;
+use crate::target::page;
+use crate::warm;
+use crate::warm::Warm;
+use dma_heap::Buffer;
+use dma_heap::pattern::Pattern;
+use std::time::Duration;
+use std::time::Instant;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("what was freed is handed out again", hit),
+    ("what was freed is counted as reclaimable", reclaimable),
+    ("no more is kept than the cap", cap),
+    ("a lower cap takes effect at once", lower_cap),
+    ("a cap of 0 keeps nothing, dirty or not", no_cap),
+    ("what is idle goes: memory is free as before", trim),
+    (
+        "a shorter trim time is for what is kept already",
+        shorter_trim,
+    ),
+    ("what is used again and again stays", busy),
+    ("drop_caches empties the pool", drop_caches),
+    (
+        "a large buffer is made of what small ones left",
+        emptied_for_others,
+    ),
+];
+
+/// A size that every pool may keep a few times.
+const SIZE: u64 = 4 << 20;
+
+/// What other counters of the kernel may be off by: each processor settles them
+/// now and then, and other programs run.
+const SLACK: u64 = 2 << 20;
+
+fn hit(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        let before = warm.counters()?;
+        target.heap.alloc(SIZE)?;
+        let first = warm.since(&before)?;
+        equal("what the first buffer found", first.hits, 0)?;
+        equal("what it did not find", first.misses, SIZE)?;
+        kept(warm, SIZE)?;
+        let again = target.heap.alloc(SIZE)?;
+        let second = warm.since(&before)?;
+        equal("what the second buffer found", second.hits, SIZE)?;
+        equal("what it did not find", second.misses, SIZE)?;
+        expect(&again.map()?, |_| 0)?;
+        Ok(Pass)
+    })
+}
+
+/// Waits until so many bytes are kept. They may be more: a heap that was asked
+/// for much lately gets some in advance.
+fn kept(warm: &Warm<'_>, bytes: u64) -> Result<(), Failure> {
+    warm.wait("freed memory is kept", || Ok(warm.held()? >= bytes))
+}
+
+/// Fails unless a number is at least as large as wanted.
+fn at_least(what: &str, seen: u64, wanted: u64) -> Result<(), Failure> {
+    if seen >= wanted {
+        return Ok(());
+    }
+    fail(format!("{what} is {seen} instead of {wanted} or more"))
+}
+
+/// Has the heap keep `bytes`, in buffers that were written if wanted.
+fn keep(target: &Target, bytes: u64, written: bool) -> Result<(), Failure> {
+    let buffers = (0..bytes / SIZE)
+        .map(|_| target.heap.alloc(SIZE))
+        .collect::<Result<Vec<_>, _>>()?;
+    if written {
+        for buffer in &buffers {
+            fill(&mut buffer.map()?, Pattern::random()?)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a heap can keep in these tests.
+fn most(warm: &Warm<'_>) -> u64 {
+    warm.cap().min(8 * SIZE) / SIZE * SIZE
+}
+
+fn reclaimable(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        let most = most(warm);
+        let before = system::meminfo("KReclaimable")?;
+        keep(target, most, false)?;
+        kept(warm, most)?;
+        warm.wait("KReclaimable has what is kept", || {
+            let (now, held) = (system::meminfo("KReclaimable")?, warm.held()?);
+            Ok((before + held).abs_diff(now) < SLACK)
+        })?;
+        warm.empty()?;
+        warm.wait("KReclaimable lacks what was given back", || {
+            Ok(before.abs_diff(system::meminfo("KReclaimable")?) < SLACK)
+        })?;
+        Ok(Pass)
+    })
+}
+
+fn cap(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        for cap in [SIZE, SIZE + (SIZE >> 1), page() - 1] {
+            warm.empty()?;
+            warm.set_cap(cap)?;
+            let buffers = (0..3)
+                .map(|_| target.heap.alloc(SIZE))
+                .collect::<Result<Vec<_>, _>>()?;
+            for buffer in buffers {
+                drop(buffer);
+                let held = warm.held()?;
+                if held > cap {
+                    return fail(format!("{held} bytes are kept under a cap of {cap}"));
+                }
+            }
+            // Blocks that fit are kept all the same.
+            if cap >= SIZE {
+                warm.wait("what fits is kept", || Ok(warm.held()? >= SIZE))?;
+            }
+        }
+        Ok(Pass)
+    })
+}
+
+fn lower_cap(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        let most = most(warm);
+        keep(target, most, false)?;
+        kept(warm, most)?;
+        for cap in [most / 2, page(), 0] {
+            warm.set_cap(cap)?;
+            let held = warm.held()?;
+            if held > cap {
+                return fail(format!("{held} bytes are still kept under a cap of {cap}"));
+            }
+        }
+        Ok(Pass)
+    })
+}
+
+/// The background may have some of it in its hands at this moment: what it puts
+/// back later must go, too.
+fn no_cap(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        for written in [false, true] {
+            warm.set_cap(warm.cap())?;
+            keep(target, most(warm), written)?;
+            warm.set_cap(0)?;
+            warm.wait("nothing is kept under a cap of 0", || Ok(warm.held()? == 0))?;
+            let before = warm.counters()?;
+            drop(target.heap.alloc(SIZE)?);
+            target.heap.alloc(SIZE)?;
+            let now = warm.since(&before)?;
+            equal(
+                "what was kept under a cap of 0",
+                (now.hits, now.misses),
+                (0, 2 * SIZE),
+            )?;
+        }
+        Ok(Pass)
+    })
+}
+
+const TRIM: Duration = Duration::from_millis(200);
+
+/// Waits for the trim of all that is kept: twice its time, and some more for a
+/// busy machine.
+fn wait_for_trim(warm: &Warm<'_>) -> Result<(), Failure> {
+    let start = Instant::now();
+    while warm.held()? > 0 {
+        let waited = start.elapsed();
+        if waited > 2 * TRIM + Duration::from_secs(1) {
+            return fail(format!(
+                "after {waited:?} with a trim time of {TRIM:?}, {} bytes are still kept",
+                warm.held()?
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn trim_ms() -> Result<u64, Failure> {
+    Ok(u64::try_from(TRIM.as_millis())?)
+}
+
+fn trim(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        let most = most(warm);
+        warm.set_trim_ms(trim_ms()?)?;
+        for written in [false, true] {
+            let free = system::free_memory()?;
+            let before = warm.counters()?;
+            keep(target, most, written)?;
+            if warm.held()? == 0 {
+                return fail("nothing is kept of what was just freed");
+            }
+            wait_for_trim(warm)?;
+            at_least(
+                "what went for being idle",
+                warm.since(&before)?.trimmed,
+                most,
+            )?;
+            // Of contiguous memory as well: it is free for pages that can move.
+            warm.wait("memory is free as before", || {
+                Ok(system::free_memory()? + SLACK >= free)
+            })?;
+        }
+        Ok(Pass)
+    })
+}
+
+fn shorter_trim(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        let most = most(warm);
+        keep(target, most, false)?;
+        kept(warm, most)?;
+        warm.set_trim_ms(trim_ms()?)?;
+        wait_for_trim(warm)?;
+        Ok(Pass)
+    })
+}
+
+/// Memory that is taken and given back within the trim time is not idle.
+fn busy(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        warm.set_trim_ms(5 * trim_ms()?)?;
+        drop(target.heap.alloc(SIZE)?);
+        let before = warm.counters()?;
+        let start = Instant::now();
+        let mut turns = 0;
+        while start.elapsed() < 12 * TRIM {
+            drop(target.heap.alloc(SIZE)?);
+            turns += 1;
+            std::thread::sleep(TRIM / 4);
+        }
+        let now = warm.since(&before)?;
+        equal("misses of a buffer in use", now.misses, 0)?;
+        equal("its hits", now.hits, turns * SIZE)?;
+        Ok(Pass)
+    })
+}
+
+fn drop_caches(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        let most = most(warm);
+        for written in [false, true] {
+            let before = warm.counters()?;
+            keep(target, most, written)?;
+            warm.wait_zeroed(&before, most)?;
+            kept(warm, most)?;
+            if let Err(error) = std::fs::write("/proc/sys/vm/drop_caches", "2\n") {
+                return skip(format!(
+                    "drop_caches cannot be written: {error}; run as root"
+                ));
+            }
+            warm.wait("nothing is kept", || Ok(warm.held()? == 0))?;
+            at_least("what reclaim took", warm.since(&before)?.reclaimed, most)?;
+        }
+        // And the pool is back at work.
+        keep(target, most, false)?;
+        kept(warm, most)?;
+        Ok(Pass)
+    })
+}
+
+/// A contiguous area is full of what is kept, and a larger buffer is asked for.
+fn emptied_for_others(target: &Target) -> TestResult {
+    if !target.is_contiguous() {
+        return skip("the heap does not promise contiguous buffers");
+    }
+    let Some(limit) = target.limit() else {
+        return skip("the kernel's own heaps keep nothing warm");
+    };
+    warm::with(target, |warm| {
+        let large = target.largest(limit / 2)?;
+        for written in [false, true] {
+            warm.empty()?;
+            warm.set_cap(limit)?;
+            let mut buffers: Vec<Buffer> = Vec::new();
+            while let Ok(buffer) = target.heap.alloc(large / 4) {
+                buffers.push(buffer);
+            }
+            let filled = buffers.len() as u64 * (large / 4);
+            if filled < large {
+                return fail(format!(
+                    "only {filled} bytes of {large} can be had in quarters"
+                ));
+            }
+            if written {
+                for buffer in &buffers {
+                    fill(&mut buffer.map()?, Pattern::random()?)?;
+                }
+            }
+            drop(buffers);
+            kept(warm, filled)?;
+            let free = system::meminfo("CmaFree")?;
+            if free >= large {
+                return fail(format!(
+                    "{free} bytes are free beside the {filled} that are kept: that says little"
+                ));
+            }
+            let buffer = target.heap.alloc(large)?;
+            expect(&buffer.map()?, |_| 0)?;
+        }
+        Ok(Pass)
+    })
+}
