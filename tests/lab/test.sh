@@ -29,6 +29,7 @@ lab_test() {
 	done
 	test_boot suite-bounce
 	test_boot suite-nocma
+	test_boot suite-nodes
 	test_kunit
 
 	results
@@ -112,15 +113,35 @@ test_append() {
 	suite-nocma) ;;
 	suite-zeroing) say "$APPEND init_on_alloc=0" ;;
 	suite-bounce) say "$APPEND swiotlb=force,track_hiwater" ;;
+	# Else the kernel would put pages there that cannot leave.
+	suite-nodes) say "$APPEND memhp_default_state=online_movable" ;;
 	*) say "$APPEND" ;;
+	esac
+}
+
+# What QEMU is told beside the usual, one word a line, for a suite's machine on
+# $ARCH amd64.
+test_machine() {
+	case $1 in
+	# Two NUMA nodes, each with a processor (of its own socket, as the kernel
+	# wants it); the second has memory that can be taken out.
+	suite-nodes)
+		say -m 1G,slots=1,maxmem=2G -smp 2,sockets=2 \
+			-object memory-backend-ram,id=one,size=512M -object memory-backend-ram,id=two,size=512M \
+			-numa node,memdev=one,cpus=0 -numa node,memdev=two,cpus=1 \
+			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable,node=1
+		;;
 	esac
 }
 
 # Boots $ARCH and runs tests/vm/$1.sh there; cuts its output into TAP files.
 test_boot() {
-	local suite=$1 name=$ARCH-$1 status=0 start=$SECONDS
+	local suite=$1 name=$ARCH-$1 status=0 start=$SECONDS machine
+	# shellcheck disable=SC2207 # words without a blank or pattern in them
+	machine=($(test_machine "$suite"))
 	say "  ... boot $ARCH for the tests \"$suite\""
-	vm_run "$name" "${VM_TIMEOUT:-900}" "$SRC/tests/vm/$suite.sh" "$(test_append "$suite")" || status=$?
+	vm_run "$name" "${VM_TIMEOUT:-900}" "$SRC/tests/vm/$suite.sh" \
+		"$(test_append "$suite")" "${machine[@]}" || status=$?
 	"$LAB/results-split" "$BUILD/log/vm-$name.out" "$RESULTS/$name" "$status"
 	result "$name/kernel-log" "$LAB/log-check" "$BUILD/log/vm-$name.console"
 	say "  ok  boot $ARCH for the tests \"$suite\" ($((SECONDS - start)) s)"

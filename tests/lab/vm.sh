@@ -59,15 +59,17 @@ vm_command() {
 		-append "console=$CONSOLE loglevel=7 printk.devkmsg=on panic=-1 $append")
 }
 
-# vm_run NAME TIMEOUT JOB [APPEND]: boots a machine of $ARCH, runs the script
-# JOB in it and returns its status. Leaves in $BUILD/log: vm-NAME.console, the
-# kernel's log, and vm-NAME.out, what JOB has printed.
+# vm_run NAME TIMEOUT JOB [APPEND [ARGUMENT...]]: boots a machine of $ARCH, with
+# ARGUMENTs for QEMU, runs the script JOB in it and returns its status. Leaves in
+# $BUILD/log: vm-NAME.console, the kernel's log, and vm-NAME.out, what JOB has
+# printed.
 vm_run() {
 	local name=$1 timeout=$2 job=$3 append=${4-$APPEND} log status
+	shift $(($# < 4 ? $# : 4))
 	log=$BUILD/log/vm-$name
 	vm_command "$name" "$job" "$append"
 	rm -f "$log".{console,out,status,pid}
-	QEMU_COMMAND+=(-pidfile "$log.pid" -serial "file:$log.console" -device virtio-serial-pci
+	QEMU_COMMAND+=("$@" -pidfile "$log.pid" -serial "file:$log.console" -device virtio-serial-pci
 		-chardev "file,id=out,path=$log.out" -device "virtserialport,chardev=out,name=lab.out"
 		-chardev "file,id=status,path=$log.status" -device "virtserialport,chardev=status,name=lab.status")
 	status=0

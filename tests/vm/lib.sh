@@ -110,6 +110,17 @@ is() {
 	fi
 }
 
+# at_least TEXT GOT LEAST: the same for numbers.
+at_least() {
+	if [ "$2" -ge "$3" ]; then
+		ok 0 "$1"
+	else
+		ok 1 "$1"
+		diag "got:    $2"
+		diag "wanted: $3 or more"
+	fi
+}
+
 skip() {
 	count=$((count + 1))
 	echo "ok $count - $1 # SKIP $2"

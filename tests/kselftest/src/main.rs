@@ -22,6 +22,7 @@ mod importer;
 mod limits;
 mod memory;
 mod mmap;
+mod numa;
 mod options;
 mod outcome;
 mod permission;
@@ -56,7 +57,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 20] = [
+const TOPICS: [Topic; 21] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -68,6 +69,7 @@ const TOPICS: [Topic; 20] = [
     ("zeroing", zeroing::TESTS),
     ("reuse", reuse::TESTS),
     ("pool", pool::TESTS),
+    ("numa", numa::TESTS),
     ("importer", importer::TESTS),
     ("coherence", coherence::TESTS),
     ("graphics", graphics::TESTS),

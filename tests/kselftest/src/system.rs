@@ -41,6 +41,45 @@ fn parse_meminfo(text: &str, name: &str) -> Option<u64> {
     })
 }
 
+/// A line of a NUMA node's own meminfo in bytes.
+pub(crate) fn node_meminfo(node: u32, name: &str) -> Result<u64, Failure> {
+    let text = std::fs::read_to_string(format!("{NODES}/node{node}/meminfo"))?;
+    let wanted = format!("Node {node} {name}");
+    match parse_meminfo(&text, &wanted) {
+        Some(bytes) => Ok(bytes),
+        None => fail(format!("node {node}'s meminfo has no {name}")),
+    }
+}
+
+const NODES: &str = "/sys/devices/system/node";
+
+/// NUMA nodes that have memory; none if the kernel knows no nodes.
+pub(crate) fn nodes_with_memory() -> Result<Vec<u32>, Failure> {
+    match std::fs::read_to_string(format!("{NODES}/has_memory")) {
+        Ok(text) => parse_list(&text),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// The processors of a NUMA node.
+pub(crate) fn cpus_of_node(node: u32) -> Result<Vec<usize>, Failure> {
+    let text = std::fs::read_to_string(format!("{NODES}/node{node}/cpulist"))?;
+    parse_list(&text)?
+        .into_iter()
+        .map(|cpu| Ok(usize::try_from(cpu)?))
+        .collect()
+}
+
+/// A list as the kernel writes it: "0-2,5".
+fn parse_list(text: &str) -> Result<Vec<u32>, Failure> {
+    let mut list = Vec::new();
+    for part in text.trim().split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        list.extend(first.parse::<u32>()?..=last.parse()?);
+    }
+    Ok(list)
+}
+
 /// Free memory in bytes. Pages on the processors' own free lists are free, too,
 /// and `MemFree` alone moves by MiBs as they come and go there.
 pub(crate) fn free_memory() -> Result<u64, Failure> {
@@ -107,6 +146,14 @@ mod tests {
         assert_eq!(parse_meminfo(text, "MemFree"), Some(12 << 10));
         assert_eq!(parse_meminfo(text, "Mem"), None);
         assert_eq!(parse_meminfo(text, "HugePages_Total"), None);
+    }
+
+    #[test]
+    fn lists_of_numbers() {
+        let list = |text| parse_list(text).ok();
+        assert_eq!(list("0-2,5\n"), Some(vec![0, 1, 2, 5]));
+        assert_eq!(list("\n"), Some(vec![]));
+        assert_eq!(list("x"), None);
     }
 
     #[test]

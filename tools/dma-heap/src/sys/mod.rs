@@ -3,9 +3,10 @@
 //! The only module with unsafe code: ioctls, mappings and shared memory.
 //!
 //! [`abi`] holds the numbers and structures, [`ioctl`] the calls, `region` the
-//! mapped memory and `placement` where to put it. The rest is for tests: [`raw`] can say things to a heap that
-//! the rest of the crate never would, [`pages`] takes a mapping to pieces,
-//! [`fork`] looks at it from a child, `importer` talks to the test importer, and
+//! mapped memory and `placement` where to put it. The rest is for tests: [`raw`]
+//! can say things to a heap that the rest of the crate never would, [`pages`]
+//! takes a mapping to pieces, [`fork`] looks at it from a child, [`policy`] says
+//! from which NUMA nodes memory comes, `importer` talks to the test importer, and
 //! `v4l2` to capture devices.
 
 pub mod abi;
@@ -14,6 +15,7 @@ pub(crate) mod importer;
 pub mod ioctl;
 pub mod pages;
 pub(crate) mod placement;
+pub mod policy;
 pub mod raw;
 pub(crate) mod region;
 pub(crate) mod v4l2;
