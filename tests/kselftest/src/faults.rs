@@ -47,6 +47,9 @@ const SIZE: u64 = 8 << 20;
 /// Faults that a program has of itself meanwhile.
 const OTHERS: u64 = 12;
 
+/// The kernel's system heap maps everything at mmap, its CMA heap page by page.
+const THEIRS: &str = "the kernel's own heaps map pages in their own way";
+
 /// How mappings lie, in pages above a multiple of a window.
 const OFFSETS: [usize; 3] = [0, 1, 255];
 
@@ -111,7 +114,7 @@ fn windows(offset: usize) -> u64 {
 
 fn few_faults(target: &Target) -> TestResult {
     if !target.is_ours() {
-        return skip("the kernel's own heaps map everything at mmap");
+        return skip(THEIRS);
     }
     for offset in OFFSETS {
         let (_buffer, mut pages, count) = mapped(target, offset)?;
@@ -127,7 +130,7 @@ fn few_faults(target: &Target) -> TestResult {
 
 fn few_faults_twice(target: &Target) -> TestResult {
     if !target.is_ours() {
-        return skip("the kernel's own heaps map everything at mmap");
+        return skip(THEIRS);
     }
     for offset in OFFSETS {
         let (_buffer, mut pages, count) = mapped(target, offset)?;
@@ -144,6 +147,9 @@ fn few_faults_twice(target: &Target) -> TestResult {
 }
 
 fn no_fault(target: &Target) -> TestResult {
+    if !target.is_ours() {
+        return skip(THEIRS);
+    }
     let buffer = target.heap.alloc(SIZE)?;
     let count = count(&buffer)?;
     rustix::mm::mlockall(MlockAllFlags::FUTURE)?;
