@@ -174,6 +174,7 @@ impl<'p> Meter<'p> {
         let threads_before = threads.snapshot()?;
         if empty_pools {
             self.pools.drain()?;
+            self.pools.settle()?;
         }
         let before = cpu::of_process();
         let times = work()?;

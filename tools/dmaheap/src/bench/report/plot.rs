@@ -88,9 +88,19 @@ pub(super) fn draw(rows: &[Row]) -> String {
             pairs.push(pair);
         }
     }
+    // The heap that most programs use comes first.
+    pairs.sort_by_key(|(_, against)| against.is_some_and(pair::is_contiguous));
     let mut body = Group::new();
     let mut y = TOP;
     for (heap, against) in pairs {
+        // Nothing of the grid behind the heading.
+        body = body.add(
+            Rectangle::new()
+                .set("y", y + 4.0)
+                .set("width", WIDTH)
+                .set("height", HEADING - 8.0)
+                .set("fill", "white"),
+        );
         let heading = format!("{heap} against the kernel's {}", against.unwrap_or("heap"));
         body =
             body.add(text(heading, 24.0, y + HEADING - 14.0, 15, INK).set("font-weight", "bold"));
