@@ -20,7 +20,8 @@ use kernel::{
     sync::atomic::{
         Acquire,
         Atomic,
-        Full, //
+        Full,
+        Relaxed, //
     },
     time::{
         msecs_to_jiffies,
@@ -118,6 +119,18 @@ impl<T: Background> Worker<T> {
                 jiffies(delay),
             )
         };
+    }
+
+    /// Has the work go on after `delay`, even if it was to go on later, unless it is in a hurry.
+    /// Callable from any context.
+    ///
+    /// A portion that ends at this moment may put it off again: for what can wait.
+    ///
+    /// Wraps `kthread_mod_delayed_work()`.
+    pub(crate) fn go_on_within(&self, delay: Delta) {
+        if !self.hurried.load(Relaxed) {
+            self.go_on_in(jiffies(delay));
+        }
     }
 
     /// Waits for the portion that is being done, and for one that is due at once. May sleep.

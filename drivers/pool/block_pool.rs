@@ -45,6 +45,9 @@ use kernel::{
 /// Default of `pool_trim_ms`.
 const TRIM: Delta = Delta::from_secs(5);
 
+/// How long a program may take to free a buffer, so that no blocks are got in advance for its next.
+const ADVANCE_DELAY: Delta = Delta::from_millis(10);
+
 /// The nodes' pools.
 struct Nodes {
     ledger: Arc<Ledger>,
@@ -123,7 +126,7 @@ impl BlockPool {
 
         if let Some(pool) = pool.filter(|_| missed.iter().any(|blocks| *blocks > 0)) {
             if pool.missed(&missed) {
-                pool.hurry();
+                pool.go_on_within(ADVANCE_DELAY);
             }
         }
         list.set_home(self.nodes.clone());

@@ -226,7 +226,8 @@ impl NodePool {
     /// Notes that a request found too little: on each shelf as many blocks as `missing` says.
     ///
     /// When that happens twice within the idle time, the next request is expected to be like this
-    /// one, and its blocks are got in advance. Returns whether there is now work to do.
+    /// one, and its blocks are got in advance: soon, if the buffer has not come back by then.
+    /// Returns whether there is now such work to do. For a few pages it is not worth it.
     pub(super) fn missed(&self, missing: &[usize; MAX_ORDERS]) -> bool {
         let room = self.ledger.cap() / ADVANCE_SHARE / PAGE_SIZE as u64;
         let pages: usize = missing
@@ -235,7 +236,7 @@ impl NodePool {
             .map(|(blocks, order)| blocks << order)
             .sum();
 
-        if pages as u64 > room {
+        if pages < WORTH_WAKING || pages as u64 > room {
             return false;
         }
 
