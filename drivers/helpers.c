@@ -303,12 +303,6 @@ void rust_dma_heap_vma_set_ops(struct vm_area_struct *vma,
 	vma->vm_private_data = private_data;
 }
 
-int rust_dma_heap_remap_pages(struct vm_area_struct *vma, unsigned long address,
-			      unsigned long pfn, unsigned long len)
-{
-	return remap_pfn_range(vma, address, pfn, len, vma->vm_page_prot);
-}
-
 void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma)
 {
 	/* What remap_pfn_range() sets. */
@@ -393,6 +387,23 @@ int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsign
 	};
 
 	return apply_to_page_range(fill.mm, address, nr_pages << PAGE_SHIFT, fill_pte, &fill);
+}
+
+int rust_dma_heap_remap_pages(struct vm_area_struct *vma, unsigned long address,
+			      unsigned long pfn, unsigned long len)
+{
+	/*
+	 * Not remap_pfn_range(): its entries are clean, and where the hardware
+	 * does not note writes, each page's first one would still fault.
+	 */
+	struct fill fill = {
+		.mm = vma->vm_mm,
+		.pfn = pfn,
+		.prot = fault_prot(vma, vma->vm_flags & VM_WRITE),
+		.write = vma->vm_flags & VM_WRITE,
+	};
+
+	return apply_to_page_range(fill.mm, address, len, fill_pte, &fill);
 }
 
 struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode)

@@ -291,6 +291,9 @@ pub(crate) fn map(vma: &VmaNew, blocks: &Arc<BlockList>) -> Result {
         return Err(EINVAL);
     }
 
+    // Before there is an entry: without a page behind it, it would be taken for a bad one.
+    // SAFETY: `vma` is being set up and locked for writing.
+    unsafe { bindings::rust_dma_heap_vma_set_pfnmap(raw) };
     if vma.flags() & bindings::RUST_DMA_HEAP_VM_LOCKED != 0 {
         fill(vma, blocks, first, nr_pages)?;
     }
@@ -300,13 +303,12 @@ pub(crate) fn map(vma: &VmaNew, blocks: &Arc<BlockList>) -> Result {
     // SAFETY: `vma` is being set up and locked for writing. The operations are static, and the
     // private data is what they expect. Nothing can fail after this, so `close` is called for it.
     unsafe {
-        bindings::rust_dma_heap_vma_set_pfnmap(raw);
         bindings::rust_dma_heap_vma_set_ops(raw, &VmaOps::TABLE, private_data);
     }
     Ok(())
 }
 
-/// Maps all of `vma` at once. Wraps `remap_pfn_range()`. May sleep.
+/// Maps all of `vma` at once. Wraps `apply_to_page_range()`. May sleep.
 fn fill(vma: &VmaNew, blocks: &BlockList, first: usize, nr_pages: usize) -> Result {
     let mut address = vma.start();
 
