@@ -389,7 +389,7 @@ int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsign
 	return apply_to_page_range(fill.mm, address, nr_pages << PAGE_SHIFT, fill_pte, &fill);
 }
 
-int rust_dma_heap_remap_pages(struct vm_area_struct *vma, unsigned long address,
+int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
 			      unsigned long pfn, unsigned long len)
 {
 	/*

@@ -129,7 +129,7 @@ void rust_dma_heap_flush_kernel_vmap_range(void *addr, unsigned long len);
 /* User mappings: include/linux/mm.h */
 void rust_dma_heap_vma_set_ops(struct vm_area_struct *vma,
 			       const struct vm_operations_struct *ops, void *private_data);
-int rust_dma_heap_remap_pages(struct vm_area_struct *vma, unsigned long address,
+int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
 			      unsigned long pfn, unsigned long len);
 void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma);
 bool rust_dma_heap_fault_is_write(const struct vm_fault *vmf);

@@ -324,7 +324,7 @@ fn fill(vma: &VmaNew, blocks: &BlockList, first: usize, nr_pages: usize) -> Resu
         //   fails, the caller's mmap fails, and the C side zaps what was mapped before the buffer
         //   can go away: the file of the mmap holds the buffer until then.
         to_result(unsafe {
-            bindings::rust_dma_heap_remap_pages(vma.as_ptr(), address, part.pfn, len)
+            bindings::rust_dma_heap_map_pages(vma.as_ptr(), address, part.pfn, len)
         })?;
         address += len;
     }

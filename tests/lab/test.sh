@@ -1,38 +1,58 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# make test: prepares everything, two long jobs at a time, then runs all tests
-# and counts them. Every test leaves a file of TAP in build/test.
+# make test: prepares everything and runs all tests, two long jobs at a time, and
+# counts them. Every test leaves a file of TAP in build/test.
 
 RESULTS=$BUILD/test
 
 lab_test() {
-	local arch
 	rm -rf "$RESULTS"
 	mkdir -p "$RESULTS"
 	[ -z "${KVER:-}" ] || say "  KVER=$KVER: this is not the default run"
 
 	lists_refresh
 	# Fetching one thing while compiling another keeps two processors busy, and
-	# the Rust part of a kernel build does not use more than one.
-	(test_prepare_arch arm64) &
-	(test_prepare_amd64) &
+	# the Rust part of a kernel build does not use more than one. All programs are
+	# on one side, because they share what cargo has built.
+	(
+		test_prepare_arch arm64
+		prepare_tools
+		test_initramfs
+		arch_select amd64
+		prepare_tools
+	) &
+	(
+		test_prepare_arch amd64
+		step "build the User-mode Linux kernel" uml-build uml_build
+		step "build the module for User-mode Linux" module-um uml_module
+	) &
 	wait_all 2
+	arch_select amd64
+	kernel_resolve
+	test_prepare_i386
 
 	test_on_host
-	for arch in arm64 amd64; do
-		arch_select "$arch"
-		kernel_resolve
-		test_boot suite
-		test_boot suite-zeroing
-		test_boot suite-c-heaps
-	done
-	test_boot suite-bounce
-	test_boot suite-nocma
-	test_boot suite-nodes
-	test_kunit
+	# Most tests are one thread, so two machines at a time.
+	(test_boots arm64 suite suite-zeroing suite-c-heaps) &
+	(
+		test_boots amd64 suite suite-zeroing suite-c-heaps suite-bounce suite-nocma suite-nodes
+		test_kunit
+	) &
+	wait_all 2
 
 	results
+}
+
+# test_boots ARCH SUITE...
+test_boots() {
+	local suite
+	arch_select "$1"
+	kernel_resolve
+	shift
+	for suite; do
+		test_boot "$suite"
+	done
 }
 
 # boot ARCH SUITE: prepares and tests one machine of those that `make test` boots.
@@ -41,11 +61,7 @@ lab_boot() {
 	rm -rf "$RESULTS"
 	mkdir -p "$RESULTS"
 	lists_refresh
-	if [ "$ARCH" = amd64 ]; then
-		test_prepare_amd64
-	else
-		test_prepare_arch "$ARCH"
-	fi
+	test_prepare_one "$ARCH"
 	test_boot "${2:-suite}"
 	results
 }
@@ -56,6 +72,7 @@ results() {
 	"$LAB/harness" "$RESULTS" "$SRC/tests/skips"
 }
 
+# What a machine of $1 needs but for the programs.
 test_prepare_arch() {
 	arch_select "$1"
 	prepare_choose
@@ -63,23 +80,23 @@ test_prepare_arch() {
 	prepare_stock_tests
 	prepare_module
 	prepare_c_heaps
-	prepare_tools
-	test_initramfs
 }
 
-# amd64 also has the i386 programs and the User-mode Linux kernel.
-test_prepare_amd64() {
-	arch_select amd64
-	prepare_choose
-	prepare_kernel
-	prepare_stock_tests
+# All of it, for one machine.
+test_prepare_one() {
+	test_prepare_arch "$1"
+	prepare_tools
+	if [ "$ARCH" = amd64 ]; then
+		test_prepare_i386
+	else
+		test_initramfs
+	fi
+}
+
+# The i386 programs, and the initramfs of amd64, where they run as well.
+test_prepare_i386() {
 	step "build the kernel's selftest for i386" selftest-i386 \
 		selftest_build i686-linux-gnu-gcc-14 "$BUILD/amd64/$SELFTEST-i386"
-	step "build the User-mode Linux kernel" uml-build uml_build
-	prepare_module
-	prepare_c_heaps
-	step "build the module for User-mode Linux" module-um uml_module
-	prepare_tools
 	step "build the test program for i386" tools-i386 tools_build_i386
 	test_initramfs "$BUILD/amd64"/{dmaheap-kselftest,"$SELFTEST"}-i386
 }
