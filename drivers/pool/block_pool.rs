@@ -242,22 +242,21 @@ impl Nodes {
         self.pool(n).map_or(0, |pool| pool.give_back(nr_pages))
     }
 
-    /// Puts what was collected of one node into its pool.
-    fn deliver(&self, batch: Option<(Node, Delivery)>, lingers: bool) {
-        let Some((node, delivery)) = batch else {
-            return;
-        };
+    /// Puts what was collected of one node into its pool. Returns the pool if its thread is to be
+    /// woken for it.
+    fn deliver(&self, batch: Option<(Node, Delivery)>, lingers: bool) -> Option<&Worker<NodePool>> {
+        let (node, delivery) = batch?;
         let Some(pool) = self.pool(node.id() as usize) else {
             // Memory came to the node after the module did: its blocks are not kept.
             self.ledger.release(delivery.nr_pages());
-            return;
+            return None;
         };
 
         if pool.put(delivery, lingers) {
-            pool.hurry();
-        } else {
-            pool.expect(self.ledger.trim());
+            return Some(pool);
         }
+        pool.expect(self.ledger.trim());
+        None
     }
 }
 
@@ -267,6 +266,18 @@ impl Home for Nodes {
         let mut room = self.ledger.reserve(blocks.nr_pages());
         // Blocks of one node and order, which mostly come together.
         let mut batch: Option<(Node, Delivery)> = None;
+        // Woken after the last batch, so that the thread finds all of it.
+        let mut wake: Option<&Worker<NodePool>> = None;
+        let mut deliver = |batch| {
+            if let Some(pool) = self.deliver(batch, lingers) {
+                if let Some(other) = wake
+                    .replace(pool)
+                    .filter(|other| other.node() != pool.node())
+                {
+                    other.hurry();
+                }
+            }
+        };
 
         blocks.for_each(|block| {
             // A block that is not kept is freed by its drop.
@@ -281,7 +292,7 @@ impl Home for Nodes {
             {
                 let next = Delivery::of(nr_pages).map(|delivery| (node, delivery));
 
-                self.deliver(mem::replace(&mut batch, next), lingers);
+                deliver(mem::replace(&mut batch, next));
             }
 
             let kept = match (&mut batch, block) {
@@ -300,7 +311,10 @@ impl Home for Nodes {
                 room -= nr_pages;
             }
         });
-        self.deliver(batch, lingers);
+        deliver(batch);
+        if let Some(pool) = wake {
+            pool.hurry();
+        }
         if room > 0 {
             self.ledger.release(room);
         }

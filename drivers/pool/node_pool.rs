@@ -277,7 +277,9 @@ impl NodePool {
         } else {
             shelf.dirty.append(delivery.dirty);
         }
-        state.shelf(delivery.n).dirty_pages() >= WORTH_WAKING
+        let dirty: usize = state.shelves.iter().map(Shelf::dirty_pages).sum();
+
+        dirty >= WORTH_WAKING
     }
 
     /// Returns how many pages are kept.
