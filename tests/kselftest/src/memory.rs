@@ -12,6 +12,7 @@ use crate::outcome::fail;
 use crate::outcome::skip;
 use crate::target::Target;
 use crate::target::page;
+use crate::warm;
 use dma_heap::kcore::CheckError;
 use dma_heap::kcore::Contiguity;
 use dma_heap::kcore::Kcore;
@@ -28,6 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("two living buffers share no page", no_sharing),
     ("threads allocate at the same time", threads),
     ("freed memory comes back", comes_back),
+    ("freed memory that is not kept comes back", comes_back_unkept),
 ];
 
 /// Sizes for blocks of each kind, and one between.
@@ -158,6 +160,14 @@ fn thread_rounds(target: &Target, thread: usize) -> Result<(), Failure> {
 /// Bytes that are allocated and freed in small pieces: enough to be seen beside
 /// what else a machine does.
 const CHURN: u64 = 24 << 20;
+
+/// With nothing kept warm, each piece goes to where it came from.
+fn comes_back_unkept(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        warm.set_cap(0)?;
+        comes_back(target)
+    })
+}
 
 fn comes_back(target: &Target) -> TestResult {
     // Of each kind of block.
