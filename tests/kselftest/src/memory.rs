@@ -29,7 +29,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("two living buffers share no page", no_sharing),
     ("threads allocate at the same time", threads),
     ("freed memory comes back", comes_back),
-    ("freed memory that is not kept comes back", comes_back_unkept),
+    (
+        "freed memory that is not kept comes back",
+        comes_back_unkept,
+    ),
 ];
 
 /// Sizes for blocks of each kind, and one between.
