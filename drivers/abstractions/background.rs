@@ -36,7 +36,7 @@ pub(crate) trait Background: Send + Sync {
     /// Does a portion, of a few milliseconds at most. May sleep.
     ///
     /// Returns after what time to go on, or [`None`] if there is nothing to do before the next call
-    /// of [`Worker::hurry`] or [`Worker::expect`].
+    /// of [`Worker::hurry`] or [`Worker::schedule`].
     fn run(&self) -> Option<Delta>;
 }
 
@@ -110,7 +110,7 @@ impl<T: Background> Worker<T> {
     /// Callable from any context.
     ///
     /// Wraps `kthread_queue_delayed_work()`.
-    pub(crate) fn expect(&self, delay: Delta) {
+    pub(crate) fn schedule(&self, delay: Delta) {
         // SAFETY: By the type invariants, the worker runs and the work is initialized.
         unsafe {
             bindings::kthread_queue_delayed_work(

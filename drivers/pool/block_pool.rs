@@ -255,7 +255,7 @@ impl Nodes {
         if pool.put(delivery, lingers) {
             return Some(pool);
         }
-        pool.expect(self.ledger.trim());
+        pool.schedule(self.ledger.trim());
         None
     }
 }

@@ -335,7 +335,7 @@ impl Home for Shared {
             if is_dirty {
                 self.worker.hurry();
             } else {
-                self.worker.expect(ledger.trim());
+                self.worker.schedule(ledger.trim());
             }
         });
     }
