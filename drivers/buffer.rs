@@ -35,15 +35,24 @@ use kernel::{
     sync::{
         new_mutex,
         Arc,
-        Mutex, //
+        Mutex,
+        UniqueArc, //
     }, //
 };
 
 /// What changes in a buffer's life.
 struct State {
-    attachments: KVec<Arc<Attachment>>,
+    /// [`None`] until there is one: even to drop an empty vector calls the allocator, and many
+    /// buffers never see a device.
+    attachments: Option<KVec<Arc<Attachment>>>,
     /// The mapping that importers share, or one that was kept for the next.
     vmap: Option<Arc<KernelMapping>>,
+}
+
+impl State {
+    fn attachments(&self) -> impl Iterator<Item = &Arc<Attachment>> {
+        self.attachments.iter().flatten()
+    }
 }
 
 /// A buffer of any heap: blocks of memory with those who use them.
@@ -61,14 +70,14 @@ impl Buffer {
     /// Makes a buffer of `blocks`, which stay charged for as long as it lives. May sleep.
     pub(crate) fn new(
         export: Arc<Export>,
-        blocks: BlockList,
+        blocks: UniqueArc<BlockList>,
         charge: Charge,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             export,
-            blocks: Arc::new(blocks, GFP_KERNEL)?,
+            blocks: blocks.into(),
             state <- new_mutex!(State {
-                attachments: KVec::new(),
+                attachments: None,
                 vmap: None,
             }),
             _charge: charge,
@@ -94,16 +103,16 @@ impl Exporter for Buffer {
         self.state
             .lock()
             .attachments
+            .get_or_insert_with(KVec::new)
             .push(attachment.clone(), GFP_KERNEL)?;
         self.export.attaches.add(1);
         Ok(attachment)
     }
 
     fn detach(&self, attachment: Arc<Attachment>) {
-        self.state
-            .lock()
-            .attachments
-            .retain(|other| !Arc::ptr_eq(other, &attachment));
+        if let Some(attachments) = &mut self.state.lock().attachments {
+            attachments.retain(|other| !Arc::ptr_eq(other, &attachment));
+        }
     }
 
     fn map(
@@ -115,7 +124,7 @@ impl Exporter for Buffer {
         let table = match attachment.map(device, direction) {
             // Address space of an IOMMU may be what is missing: kept mappings hold some.
             Err(e) if e != EBUSY && e != EINVAL => {
-                for attachment in &self.state.lock().attachments {
+                for attachment in self.state.lock().attachments() {
                     attachment.drop_idle_mapping();
                 }
                 attachment.map(device, direction)
@@ -137,7 +146,7 @@ impl Exporter for Buffer {
         if let Some(vmap) = &state.vmap {
             vmap.sync_for_cpu();
         }
-        for attachment in &state.attachments {
+        for attachment in state.attachments() {
             attachment.sync_for_cpu();
         }
         self.export.cpu_accesses.add(1);
@@ -150,7 +159,7 @@ impl Exporter for Buffer {
         if let Some(vmap) = &state.vmap {
             vmap.sync_for_device();
         }
-        for attachment in &state.attachments {
+        for attachment in state.attachments() {
             attachment.sync_for_device();
         }
         Ok(())

@@ -21,7 +21,10 @@ use crate::{
     abstractions::block_list::BlockList,
     pool::Pool, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::UniqueArc, //
+};
 
 /// A way to get memory for buffers.
 pub(crate) trait Heap: Send + Sync {
@@ -31,7 +34,7 @@ pub(crate) trait Heap: Send + Sync {
     /// Gets the memory of one buffer: blocks of `nr_pages` pages in all, which is not 0.
     ///
     /// May sleep. Returns `ENOMEM` without an OOM kill, and `EINTR` if the task got a fatal signal.
-    fn allocate(&self, nr_pages: usize) -> Result<BlockList>;
+    fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>>;
 
     /// Returns what the heap keeps warm, if it does.
     fn pool(&self) -> Option<&dyn Pool> {

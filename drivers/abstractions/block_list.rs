@@ -23,7 +23,8 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        UniqueArc, //
     }, //
 };
 
@@ -105,17 +106,24 @@ pub(crate) struct BlockList {
 
 impl BlockList {
     /// Makes the memory of a buffer that has none yet, with room for `capacity` blocks. May sleep.
-    pub(crate) fn with_capacity(capacity: usize) -> Result<Self> {
-        Ok(Self {
-            blocks: if capacity > 1 {
-                Blocks::Many(KVVec::with_capacity(capacity, GFP_KERNEL_MAYFAIL)?)
-            } else {
-                Blocks::None
+    ///
+    /// It is in its place already, where many can share it once it is complete.
+    pub(crate) fn with_capacity(capacity: usize) -> Result<UniqueArc<Self>> {
+        let blocks = if capacity > 1 {
+            Blocks::Many(KVVec::with_capacity(capacity, GFP_KERNEL_MAYFAIL)?)
+        } else {
+            Blocks::None
+        };
+
+        Ok(UniqueArc::new(
+            Self {
+                blocks,
+                nr_pages: 0,
+                lingers: Atomic::new(false),
+                home: None,
             },
-            nr_pages: 0,
-            lingers: Atomic::new(false),
-            home: None,
-        })
+            GFP_KERNEL,
+        )?)
     }
 
     /// Adds a block at the end. Returns `ENOMEM` if there is no memory for another, and `EINVAL` for
@@ -318,7 +326,7 @@ mod tests {
     use crate::abstractions::block::Effort;
 
     /// Blocks of 2, 1 and 1 pages.
-    fn list() -> Result<BlockList> {
+    fn list() -> Result<UniqueArc<BlockList>> {
         let mut list = BlockList::with_capacity(1)?;
 
         for order in [1, 0, 0] {
@@ -328,7 +336,7 @@ mod tests {
     }
 
     /// Which blocks come back dirty.
-    fn dirty(mut list: BlockList) -> Result<KVec<bool>> {
+    fn dirty(mut list: UniqueArc<BlockList>) -> Result<KVec<bool>> {
         let returned = Returned {
             blocks: mem::replace(&mut list.blocks, Blocks::None),
             lingers: false,

@@ -16,7 +16,10 @@ use crate::{
         RunPool, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::UniqueArc, //
+};
 
 struct CmaHeap {
     pool: RunPool,
@@ -27,7 +30,7 @@ impl Heap for CmaHeap {
         true
     }
 
-    fn allocate(&self, nr_pages: usize) -> Result<BlockList> {
+    fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         self.pool.take(nr_pages)
     }
 

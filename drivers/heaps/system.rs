@@ -13,7 +13,10 @@ use crate::{
         Pool, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::UniqueArc, //
+};
 
 struct SystemHeap {
     pool: BlockPool,
@@ -24,7 +27,7 @@ impl Heap for SystemHeap {
         false
     }
 
-    fn allocate(&self, nr_pages: usize) -> Result<BlockList> {
+    fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         self.pool.take(nr_pages)
     }
 

@@ -38,7 +38,10 @@ use crate::abstractions::{
 use core::mem;
 use kernel::{
     prelude::*,
-    sync::Arc,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
     time::Delta, //
 };
 
@@ -97,7 +100,7 @@ impl BlockPool {
     ///
     /// Returns `ENOMEM` if memory cannot be had, without a call of the OOM killer, and `EINTR` if
     /// the task got a fatal signal. What was taken goes to the page allocator then.
-    pub(crate) fn take(&self, nr_pages: usize) -> Result<BlockList> {
+    pub(crate) fn take(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         let largest = BLOCK_ORDERS.get(0).ok_or(EINVAL)?;
         let mut list = BlockList::with_capacity((nr_pages >> largest) + 1)?;
         let pool = self.nodes.preferred();
@@ -105,6 +108,9 @@ impl BlockPool {
         let mut missed = [0; MAX_ORDERS];
 
         for (n, order) in BLOCK_ORDERS.iter().enumerate() {
+            if (nr_pages - list.nr_pages()) >> order == 0 {
+                continue;
+            }
             if let Some(pool) = pool.filter(|_| keeps_some) {
                 self.take_kept(pool, n, order, nr_pages, &mut list)?;
             }

@@ -26,7 +26,6 @@ use crate::abstractions::{
 use core::mem;
 use kernel::{
     new_spinlock,
-    page::PAGE_SIZE,
     prelude::*,
     sync::{
         Arc,
@@ -229,14 +228,13 @@ impl NodePool {
     /// one, and its blocks are got in advance: soon, if the buffer has not come back by then.
     /// Returns whether there is now such work to do. For a few pages it is not worth it.
     pub(super) fn missed(&self, missing: &[usize; MAX_ORDERS]) -> bool {
-        let room = self.ledger.cap() / ADVANCE_SHARE / PAGE_SIZE as u64;
         let pages: usize = missing
             .iter()
             .zip(BLOCK_ORDERS.iter())
             .map(|(blocks, order)| blocks << order)
             .sum();
 
-        if pages < WORTH_WAKING || pages as u64 > room {
+        if pages < WORTH_WAKING || bytes(pages) > self.ledger.cap() / ADVANCE_SHARE {
             return false;
         }
 

@@ -38,7 +38,8 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        SpinLock, //
+        SpinLock,
+        UniqueArc, //
     },
     time::{
         Delta,
@@ -235,7 +236,7 @@ impl RunPool {
     ///
     /// Returns `ENOMEM` if the area cannot serve it although nothing is kept any more, and `EINTR`
     /// if the task got a fatal signal.
-    pub(crate) fn take(&self, nr_pages: usize) -> Result<BlockList> {
+    pub(crate) fn take(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         let mut list = BlockList::with_capacity(1)?;
 
         list.push(self.take_run(nr_pages)?)?;
