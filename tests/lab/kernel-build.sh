@@ -37,7 +37,8 @@ kernel_build() {
 	make -C "$(source_dir)" O="$dir/o" ARCH="$KARCH" outputmakefile
 	kernel_make olddefconfig
 	config_compare "$dir/config" "$dir/o/.config"
-	kernel_make -j"$JOBS" prepare modules_prepare
+	# Rust's procedural macros run once: to optimize them takes longer.
+	kernel_make -j"$JOBS" HOSTRUSTFLAGS=-Copt-level=0 prepare modules_prepare
 	release=$(kernel_make -s kernelrelease)
 	[ "$release" = "$K_RELEASE" ] || die "the build folder calls itself $release instead of $K_RELEASE."
 	say "$ARCH $K_RELEASE $K_PACKAGE" >"$dir/done"

@@ -68,5 +68,14 @@ timeout 900 chroot "$dir" apt-get -q update
 touch "$dir/var/lib/apt/lists/lab-stamp"
 mapfile -t packages < <(sed 's/#.*//' "$here/packages" | tr -s ' \t' '\n' | grep .)
 DEBIAN_FRONTEND=noninteractive timeout 1800 chroot "$dir" apt-get -q -y install "${packages[@]}"
+# Rust's standard library for other architectures: the archives alone. Installed
+# as packages they would bring a compiler each.
+chroot "$dir" sh -euc '
+	cd /tmp
+	apt-get -q -o APT::Sandbox::User=root download libstd-rust-dev:arm64 libstd-rust-dev:i386
+	for deb in *.deb; do
+		dpkg-deb -x "$deb" /
+		rm "$deb"
+	done'
 chroot "$dir" apt-get -q clean
 umount "$dir/proc"

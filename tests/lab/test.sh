@@ -1,8 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# make test: prepares everything and runs all tests, two long jobs at a time, and
-# counts them. Every test leaves a file of TAP in build/test.
+# make test: prepares everything, runs all tests, and counts them. Every test leaves a file of TAP in build/test.
 
 RESULTS=$BUILD/test
 
@@ -12,44 +11,34 @@ lab_test() {
 	[ -z "${KVER:-}" ] || say "  KVER=$KVER: this is not the default run"
 
 	lists_refresh
-	# Fetching one thing while compiling another keeps two processors busy, and
-	# the Rust part of a kernel build does not use more than one. All programs are
-	# on one side, because they share what cargo has built.
+	# Two processors, two lanes. A machine starts as soon as what it needs is there:
+	# while a test sleeps, the other lane has something to compile.
 	(
 		test_prepare_arch arm64
 		prepare_tools
 		test_initramfs
+		test_boots suite suite-zeroing suite-c-heaps
+
 		arch_select amd64
-		prepare_tools
+		kernel_resolve
+		step "build the User-mode Linux kernel" uml-build uml_build
+		step "build the module for User-mode Linux" module-um uml_module
+		test_kunit
 	) &
 	(
 		test_prepare_arch amd64
-		step "build the User-mode Linux kernel" uml-build uml_build
-		step "build the module for User-mode Linux" module-um uml_module
-	) &
-	wait_all 2
-	arch_select amd64
-	kernel_resolve
-	test_prepare_i386
-
-	test_on_host
-	# Most tests are one thread, so two machines at a time.
-	(test_boots arm64 suite suite-zeroing suite-c-heaps) &
-	(
-		test_boots amd64 suite suite-zeroing suite-c-heaps suite-bounce suite-nocma suite-nodes
-		test_kunit
+		prepare_tools
+		test_prepare_i386
+		test_boots suite suite-zeroing suite-c-heaps suite-bounce suite-nocma suite-nodes
+		test_on_host
 	) &
 	wait_all 2
 
 	results
 }
 
-# test_boots ARCH SUITE...
 test_boots() {
 	local suite
-	arch_select "$1"
-	kernel_resolve
-	shift
 	for suite; do
 		test_boot "$suite"
 	done
