@@ -11,11 +11,12 @@ lab_test() {
 	[ -z "${KVER:-}" ] || say "  KVER=$KVER: this is not the default run"
 
 	lists_refresh
-	# Two processors, two lanes. A machine starts as soon as what it needs is there:
-	# while a test sleeps, the other lane has something to compile.
+	# Two processors, two lanes. Compiling goes on in one while the other fetches
+	# something, or a test sleeps.
 	(
-		test_prepare_arch arm64
+		arch_select arm64
 		prepare_tools
+		test_prepare_arch arm64
 		test_initramfs
 		test_boots suite suite-zeroing suite-c-heaps
 
