@@ -12,26 +12,22 @@ lab_test() {
 
 	lists_refresh
 	# Two processors, two lanes. Compiling goes on in one while the other fetches
-	# something, or a test sleeps.
+	# something, and in what time the machines leave.
 	(
 		arch_select arm64
 		prepare_tools
 		test_prepare_arch arm64
 		test_initramfs
 		test_boots suite suite-zeroing suite-c-heaps
-
-		arch_select amd64
-		kernel_resolve
-		step "build the User-mode Linux kernel" uml-build uml_build
-		step "build the module for User-mode Linux" module-um uml_module
-		test_kunit
 	) &
 	(
 		test_prepare_arch amd64
 		prepare_tools
 		test_prepare_i386
+		test_on_uml &
 		test_boots suite suite-zeroing suite-c-heaps suite-bounce suite-nocma suite-nodes
 		test_on_host
+		wait_all 1
 	) &
 	wait_all 2
 
@@ -154,7 +150,15 @@ test_boot() {
 	say "  ok  boot $ARCH for the tests \"$suite\" ($((SECONDS - start)) s)"
 }
 
-# On $ARCH amd64. The KUnit tests print their results into the kernel log.
+# What runs in User-mode Linux, on $ARCH amd64, at a low priority.
+test_on_uml() {
+	renice -n 19 -p "$BASHPID" >/dev/null
+	step "build the User-mode Linux kernel" uml-build uml_build
+	step "build the module for User-mode Linux" module-um uml_module
+	test_kunit
+}
+
+# The KUnit tests print their results into the kernel log.
 test_kunit() {
 	local status=0 start=$SECONDS log=$BUILD/log/kunit.console
 	say "  ... KUnit in User-mode Linux"
