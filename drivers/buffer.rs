@@ -5,15 +5,17 @@
 //! # Locking
 //!
 //! From the outside in: `mmap_lock` or a VMA lock, `dmabuf->resv`, [`Buffer::state`],
-//! [`Attachment::tables`], `fs_reclaim`, the spinlock of a [`pool`](crate::pool). The dma-buf core
+//! [`Attachments`], [`Attachment::tables`], `fs_reclaim`, the spinlock of a [`pool`](crate::pool). The dma-buf core
 //! holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none of these but the
 //! VMA lock: what they change is a mark in each block, and page tables.
 
 #![deny(unsafe_code)]
 
 mod attachment;
+mod attachments;
 mod export;
 
+pub(crate) use attachments::Attachments;
 pub(crate) use export::Export;
 
 use crate::{
@@ -98,18 +100,22 @@ impl Exporter for Buffer {
     }
 
     fn attach(&self, device: &Device) -> Result<Arc<Attachment>> {
-        let attachment = Arc::pin_init(Attachment::new(device, self.blocks.clone()), GFP_KERNEL)?;
+        let attachment = Arc::pin_init(
+            Attachment::new(device, self.blocks.clone(), self.export.clone()),
+            GFP_KERNEL,
+        )?;
+        let mut state = self.state.lock();
+        let attachments = state.attachments.get_or_insert_with(KVec::new);
 
-        self.state
-            .lock()
-            .attachments
-            .get_or_insert_with(KVec::new)
-            .push(attachment.clone(), GFP_KERNEL)?;
+        attachments.reserve(1, GFP_KERNEL)?;
+        self.export.attachments.add(attachment.clone())?;
+        attachments.push_within_capacity(attachment.clone())?;
         self.export.attaches.add(1);
         Ok(attachment)
     }
 
     fn detach(&self, attachment: Arc<Attachment>) {
+        self.export.attachments.remove(&attachment);
         if let Some(attachments) = &mut self.state.lock().attachments {
             attachments.retain(|other| !Arc::ptr_eq(other, &attachment));
         }
@@ -124,9 +130,7 @@ impl Exporter for Buffer {
         let table = match attachment.map(device, direction) {
             // Address space of an IOMMU may be what is missing: kept mappings hold some.
             Err(e) if e != EBUSY && e != EINVAL => {
-                for attachment in self.state.lock().attachments() {
-                    attachment.drop_idle_mapping();
-                }
+                self.export.attachments.drop_idle_mappings(|_| true);
                 attachment.map(device, direction)
             }
             result => result,

@@ -68,11 +68,6 @@ impl Attachment {
 
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
-
-    /// Returns the device.
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
-    }
 }
 
 impl Drop for Attachment {
@@ -116,9 +111,9 @@ impl MappedAttachment {
         })
     }
 
-    /// Returns the attachment.
-    pub(crate) fn attachment(&self) -> &Attachment {
-        &self.attachment
+    /// Tells whether it is `device` that may use the mapping.
+    pub(crate) fn is_for(&self, device: &Device) -> bool {
+        core::ptr::eq(raw_device(&self.attachment.device), raw_device(device))
     }
 
     /// Returns address and length in bytes of each range that the device may use, in order.
@@ -140,6 +135,28 @@ impl MappedAttachment {
                 )
             }
         })
+    }
+}
+
+impl MappedAttachment {
+    /// Returns the DMA address of byte `offset` of the buffer, and how many of `len` bytes follow it
+    /// there.
+    ///
+    /// Returns `EINVAL` for an offset that is not in the buffer.
+    pub(crate) fn range_at(&self, offset: usize, len: usize) -> Result<(DmaAddress, usize)> {
+        let mut start = 0;
+
+        for (address, range_len) in self.ranges() {
+            let end = start + range_len;
+
+            if offset < end {
+                let skip = offset - start;
+
+                return Ok((address + skip as DmaAddress, len.min(range_len - skip)));
+            }
+            start = end;
+        }
+        Err(EINVAL)
     }
 }
 

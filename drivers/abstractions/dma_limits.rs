@@ -12,9 +12,11 @@ use super::{
 };
 use kernel::device::Device;
 
-/// Tells whether the end of a mapping for `device` reaches it with a delay: the translations of an
-/// IOMMU are flushed in batches, unless it is strict.
-pub(super) fn unmaps_lazily(device: &Device) -> bool {
+/// Tells whether an IOMMU translates what `device` puts out.
+///
+/// The end of a mapping may then reach it with a delay: translations are flushed in batches, unless
+/// the IOMMU is strict.
+pub(crate) fn is_behind_iommu(device: &Device) -> bool {
     // SAFETY: The device is valid.
     unsafe { bindings::rust_dma_heap_device_uses_iommu(raw_device(device)) }
 }

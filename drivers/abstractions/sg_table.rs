@@ -171,7 +171,7 @@ impl SgTable {
 
         // A direction keeps no device from writing.
         this.blocks.mark_all();
-        if dma_limits::unmaps_lazily(device) {
+        if dma_limits::is_behind_iommu(device) {
             this.blocks.set_lingers();
         }
 

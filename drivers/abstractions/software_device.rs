@@ -15,7 +15,6 @@ use kernel::{
         Bound,
         Device, //
     },
-    dma::DmaAddress,
     error::to_result,
     faux,
     prelude::*,
@@ -114,8 +113,9 @@ impl SoftwareDevice {
         mut offset: usize,
         mut bytes: &mut [u8],
     ) -> Result {
+        self.check(mapping)?;
         while !bytes.is_empty() {
-            let (address, len) = self.range_at(mapping, offset, bytes.len())?;
+            let (address, len) = mapping.range_at(offset, bytes.len())?;
             let (now, later) = bytes.split_at_mut(len);
 
             // SAFETY: The device has `len` bytes from `address` on mapped; `now` is writable.
@@ -143,8 +143,9 @@ impl SoftwareDevice {
         mut offset: usize,
         mut bytes: &[u8],
     ) -> Result {
+        self.check(mapping)?;
         while !bytes.is_empty() {
-            let (address, len) = self.range_at(mapping, offset, bytes.len())?;
+            let (address, len) = mapping.range_at(offset, bytes.len())?;
             let (now, later) = bytes.split_at(len);
 
             // SAFETY: The device has `len` bytes from `address` on mapped; `now` is only read.
@@ -163,33 +164,12 @@ impl SoftwareDevice {
         Ok(())
     }
 
-    /// Returns where byte `offset` is for the device, and how many of `len` bytes follow it there.
-    fn range_at(
-        &self,
-        mapping: &MappedAttachment,
-        offset: usize,
-        len: usize,
-    ) -> Result<(DmaAddress, usize)> {
-        if !core::ptr::eq(
-            raw_device(mapping.attachment().device()),
-            raw_device(self.device()),
-        ) {
-            return Err(EINVAL);
+    fn check(&self, mapping: &MappedAttachment) -> Result {
+        if mapping.is_for(self.device()) {
+            Ok(())
+        } else {
+            Err(EINVAL)
         }
-
-        let mut start = 0;
-
-        for (address, range_len) in mapping.ranges() {
-            let end = start + range_len;
-
-            if offset < end {
-                let skip = offset - start;
-
-                return Ok((address + skip as DmaAddress, len.min(range_len - skip)));
-            }
-            start = end;
-        }
-        Err(EINVAL)
     }
 }
 

@@ -16,6 +16,7 @@
 //! On a device that may bounce nothing is kept. A bounce slot is scarce, and one that is kept holds
 //! bytes that were copied at map time: a later sync would write them over newer ones.
 
+use super::Export;
 use crate::abstractions::{
     block_list::BlockList,
     dma_limits::Reach,
@@ -58,22 +59,30 @@ impl Tables {
             .ok_or(EBUSY)
     }
 
-    /// Ends the mapping, if no importer uses it, in the way that `end` does.
-    fn end_idle_mapping(&mut self, end: impl FnOnce(Pin<&mut SgTable>)) {
+    /// Ends the mapping, if there is one that no importer uses, in the way that `end` does. Returns
+    /// whether there was.
+    fn end_idle_mapping(&mut self, end: impl FnOnce(Pin<&mut SgTable>)) -> bool {
         if self.is_outstanding() {
-            return;
+            return false;
         }
-        if let Ok(mut table) = self.take_idle() {
-            end(table.as_mut());
-            self.primary = Some(table.into());
-        }
+
+        let Ok(mut table) = self.take_idle() else {
+            return false;
+        };
+        let was_mapped = table.direction().is_some();
+
+        end(table.as_mut());
+        self.primary = Some(table.into());
+        was_mapped
     }
 }
 
 /// A device that is attached to a buffer.
 #[pin_data]
 pub(crate) struct Attachment {
-    keeps_mapping: bool,
+    export: Arc<Export>,
+    /// Whether the device never bounces.
+    is_direct: bool,
     #[pin]
     tables: Mutex<Tables>,
 }
@@ -85,6 +94,7 @@ impl Attachment {
     pub(super) fn new(
         device: &Device,
         blocks: Arc<BlockList>,
+        export: Arc<Export>,
     ) -> impl PinInit<Self, Error> + use<'_> {
         pin_init::pin_init_scope(move || {
             let reach = Reach::of(device, &blocks);
@@ -100,7 +110,8 @@ impl Attachment {
             let table = SgTable::new(blocks, SegmentLimits::of(device))?;
 
             Ok(try_pin_init!(Self {
-                keeps_mapping: reach == Reach::Direct,
+                export,
+                is_direct: reach == Reach::Direct,
                 tables <- new_mutex!(Tables {
                     primary: Some(table.into()),
                     primary_is_lent: false,
@@ -128,7 +139,10 @@ impl Attachment {
         } else {
             // Only a kept mapping is still there, and it was synced by the last unmap.
             table.as_mut().unmap_synced();
-            table.as_mut().map(device, direction)
+            table
+                .as_mut()
+                .map(device, direction)
+                .inspect(|()| self.export.mappings.add(1))
         };
         let table = Arc::from(table);
 
@@ -177,7 +191,7 @@ impl Attachment {
             return;
         }
 
-        if self.keeps_mapping {
+        if self.is_direct && self.export.keeps_mappings() {
             if let Some(primary) = &tables.primary {
                 primary.sync_for_cpu();
             }
@@ -188,7 +202,14 @@ impl Attachment {
 
     /// Ends a kept mapping that nobody uses, to make room for others.
     pub(super) fn drop_idle_mapping(&self) {
-        self.tables.lock().end_idle_mapping(SgTable::unmap_synced);
+        if self.tables.lock().end_idle_mapping(SgTable::unmap_synced) {
+            self.export.mappings_dropped.add(1);
+        }
+    }
+
+    /// Tells whether it is of a buffer of `export`.
+    pub(super) fn is_of(&self, export: &Export) -> bool {
+        core::ptr::eq(&*self.export, export)
     }
 
     /// Makes what the device wrote visible to the CPU, if it has the buffer mapped.

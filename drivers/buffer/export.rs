@@ -2,17 +2,34 @@
 
 //! What all buffers of one heap share as dma-bufs.
 
+use super::Attachments;
 use crate::counter::Counter;
-use kernel::str::CString;
+use kernel::{
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
 
 /// The exporter's name, and how often importers and processes reached it.
 pub(crate) struct Export {
     /// The heap's name.
     pub(crate) name: CString,
+    /// The attachments of all heaps, this one's among them.
+    pub(super) attachments: Arc<Attachments>,
+    keeps_mappings: Atomic<bool>,
     /// Devices attached.
     pub(crate) attaches: Counter,
     /// Maps for a device, of which each belongs to one unmap.
     pub(crate) maps: Counter,
+    /// DMA mappings made: the other maps found one that was kept, or in use.
+    pub(crate) mappings: Counter,
+    /// Kept DMA mappings that were ended before their device was detached.
+    pub(crate) mappings_dropped: Counter,
     /// Mappings into the kernel.
     pub(crate) vmaps: Counter,
     /// Mappings into a process.
@@ -23,14 +40,32 @@ pub(crate) struct Export {
 
 impl Export {
     /// Gives the exporter a name.
-    pub(crate) fn new(name: CString) -> Self {
+    pub(crate) fn new(name: CString, attachments: Arc<Attachments>) -> Self {
         Self {
             name,
+            attachments,
+            keeps_mappings: Atomic::new(true),
             attaches: Counter::new(),
             maps: Counter::new(),
+            mappings: Counter::new(),
+            mappings_dropped: Counter::new(),
             vmaps: Counter::new(),
             mmaps: Counter::new(),
             cpu_accesses: Counter::new(),
+        }
+    }
+
+    /// Tells whether DMA mappings are kept between an unmap and the next map.
+    pub(crate) fn keeps_mappings(&self) -> bool {
+        self.keeps_mappings.load(Relaxed)
+    }
+
+    /// Has DMA mappings kept or not. Those that are kept and not in use end. May sleep.
+    pub(crate) fn set_keeps_mappings(&self, keep: bool) {
+        self.keeps_mappings.store(keep, Relaxed);
+        if !keep {
+            self.attachments
+                .drop_idle_mappings(|attachment| attachment.is_of(self));
         }
     }
 }

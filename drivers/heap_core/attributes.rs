@@ -16,6 +16,7 @@ pub(super) static ATTRIBUTES: &AttributeList<HeapDevice> = &[
     Some(Attribute::of::<Cacheable>()),
     Some(Attribute::of::<Limit>()),
     Some(Attribute::of::<Used>()),
+    Some(Attribute::of::<KeepMappings>()),
     Some(Attribute::of::<PoolCap>()),
     Some(Attribute::of::<PoolHeld>()),
     Some(Attribute::of::<PoolTrim>()),
@@ -80,6 +81,29 @@ impl NumberAttribute for Used {
 
     fn show(device: &HeapDevice) -> u64 {
         device.account().used()
+    }
+}
+
+/// `keep_mappings`: 1 (default) if a device's DMA mapping of a buffer is kept when the importer unmaps
+/// it, for the next map; 0 if it ends there. `EINVAL` for other numbers.
+struct KeepMappings;
+
+#[vtable]
+impl NumberAttribute for KeepMappings {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"keep_mappings";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.export().keeps_mappings().into()
+    }
+
+    fn store(device: &HeapDevice, keep: u64) -> Result {
+        if keep > 1 {
+            return Err(EINVAL);
+        }
+        device.export().set_keeps_mappings(keep == 1);
+        Ok(())
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) fn counters(
             dir.read_only_file(c"failures", &device.failures);
             dir.read_only_file(c"attaches", &export.attaches);
             dir.read_only_file(c"maps", &export.maps);
+            dir.read_only_file(c"mappings", &export.mappings);
+            dir.read_only_file(c"mappings_dropped", &export.mappings_dropped);
             dir.read_only_file(c"vmaps", &export.vmaps);
             dir.read_only_file(c"mmaps", &export.mmaps);
             dir.read_only_file(c"cpu_accesses", &export.cpu_accesses);

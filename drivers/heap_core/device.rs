@@ -13,6 +13,7 @@ use crate::{
     },
     accounting::Account,
     buffer::{
+        Attachments,
         Buffer,
         Export, //
     },
@@ -40,10 +41,14 @@ pub(super) struct HeapDevice {
 
 impl HeapDevice {
     /// Gives `heap` a name.
-    pub(super) fn new(name: CString, heap: KBox<dyn Heap>) -> Result<Arc<Self>> {
+    pub(super) fn new(
+        name: CString,
+        heap: KBox<dyn Heap>,
+        attachments: Arc<Attachments>,
+    ) -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
-                export: Arc::new(Export::new(name), GFP_KERNEL)?,
+                export: Arc::new(Export::new(name, attachments), GFP_KERNEL)?,
                 heap,
                 account: Account::new()?,
                 allocations: Counter::new(),

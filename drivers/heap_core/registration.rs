@@ -9,17 +9,20 @@ use super::{
     names::NamePolicy,
     HeapDescription, //
 };
-use crate::abstractions::{
-    char_device::{
-        CharDevices,
-        DeviceNumbers, //
+use crate::{
+    abstractions::{
+        char_device::{
+            CharDevices,
+            DeviceNumbers, //
+        },
+        class::{
+            Class,
+            ClassDevice,
+            DevDirectory, //
+        },
+        path, //
     },
-    class::{
-        Class,
-        ClassDevice,
-        DevDirectory, //
-    },
-    path, //
+    buffer::Attachments, //
 };
 use kernel::{
     debugfs::{
@@ -66,13 +69,14 @@ impl RegisteredHeaps {
             )?;
             let class = Arc::new(Class::new(class_name()?)?, GFP_KERNEL)?;
             let debugfs = Dir::new(c"rust_dma_heap");
+            let attachments = Attachments::new()?;
             let mut nodes = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
             let mut devices = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
             let mut counters = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
 
             for (n, description) in heaps.into_iter().enumerate() {
                 let name = free_name(&description, policy)?;
-                let heap = HeapDevice::new(name, description.heap)?;
+                let heap = HeapDevice::new(name, description.heap, attachments.clone())?;
 
                 devices.push(
                     ClassDevice::new(
