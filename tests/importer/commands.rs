@@ -17,22 +17,41 @@
 //! | 9 `RELEASE` | attachment, mapping or vmap: detaches, unmaps, vunmaps | |
 //! | 10 `BEGIN_CPU_ACCESS`, 11 `END_CPU_ACCESS` | file descriptor of a dma-buf, direction | |
 //! | 12 `TIME_VMAPS` | file descriptor of a dma-buf, cycles | nanoseconds of all cycles |
+//! | 13 `EDU` | number of an edu device, which becomes the file's | |
+//! | 14 `LOAD`, 15 `STORE` | mapping, offset, offset in the device, length | |
+//! | 16 `LOAD_AT`, 17 `STORE_AT` | DMA address, offset in the device, length | |
+//! | 18 `TIME_MAPS` | file descriptor of a dma-buf, direction, attachments, cycles | nanoseconds of the first cycle, of the others |
 //!
-//! A cycle of `TIME_VMAPS` is a vmap and its vunmap, timed here: system calls would take longer
-//! than what is measured.
+//! `LOAD` has an edu device read memory, `STORE` write it. By address they need an IOMMU before the
+//! device, so that they reach nothing but what is mapped for it.
+//!
+//! A cycle of `TIME_VMAPS` is a vmap and its vunmap, one of `TIME_MAPS` a map and its unmap on each
+//! attachment. They are timed here: system calls would take longer than what is measured.
 //!
 //! Directions are those of `enum dma_data_direction`: 0 both, 1 to the device, 2 from the device.
 
 use super::{
     abstractions::{
         dma_buf::DmaBuf,
-        dma_buf_import::VmappedDmaBuf,
+        dma_buf_import::{
+            Attachment,
+            MappedAttachment,
+            VmappedDmaBuf, //
+        },
+        dma_limits,
         software_device::DmaSettings, //
+    },
+    edu::{
+        Claim,
+        BUFFER_SIZE, //
     },
     session::Session, //
 };
 use kernel::{
-    dma::DataDirection,
+    dma::{
+        DataDirection,
+        DmaAddress, //
+    },
     ioctl::{
         _IOC_NR,
         _IOWR, //
@@ -57,6 +76,9 @@ const STEP: usize = 64 * 1024;
 
 /// The most cycles that one command times: it cannot be interrupted.
 const MAX_CYCLES: u64 = 1000;
+
+/// The most attachments on which it does.
+const MAX_ATTACHMENTS: u64 = 16;
 
 fn direction(word: u64) -> Result<DataDirection> {
     match word {
@@ -125,6 +147,87 @@ fn time_vmaps(dma_buf: &Arc<DmaBuf>, cycles: u64) -> Result<u64> {
     Ok(start.elapsed().as_nanos().try_into()?)
 }
 
+/// Lets an edu device reach a part of a mapped buffer. `transfer` gets DMA address, offset in the
+/// device and length, once for each range that the part lies in.
+fn transfer(
+    session: &Session,
+    [mapping, offset, place, len, ..]: Words,
+    transfer: impl Fn(&Claim, u64, usize, usize) -> Result,
+) -> Result {
+    let (mapping, player) = (session.mapping(mapping)?, session.player()?);
+    let (mut offset, mut place) = (usize::try_from(offset)?, usize::try_from(place)?);
+    let mut left = usize::try_from(len)?;
+
+    if !mapping.is_for(player.device()) {
+        return Err(EINVAL);
+    }
+    while left > 0 {
+        let (address, len) = mapping.range_at(offset, left.min(BUFFER_SIZE))?;
+
+        transfer(player.edu()?, wide(address), place, len)?;
+        offset += len;
+        place += len;
+        left -= len;
+    }
+    Ok(())
+}
+
+/// The same by DMA address, mapped or not.
+fn transfer_at(
+    session: &Session,
+    [address, place, len, ..]: Words,
+    transfer: impl Fn(&Claim, u64, usize, usize) -> Result,
+) -> Result {
+    let player = session.player()?;
+
+    if !dma_limits::is_behind_iommu(player.device()) {
+        return Err(EPERM);
+    }
+    transfer(player.edu()?, address, place.try_into()?, len.try_into()?)
+}
+
+/// DMA addresses are 32 bits wide on some machines.
+#[allow(clippy::useless_conversion, reason = "and 64 on the others")]
+fn wide(address: DmaAddress) -> u64 {
+    address.into()
+}
+
+/// Maps and unmaps `dma_buf` for each of some attachments in turn, once and then `cycles` times;
+/// returns the nanoseconds of both.
+fn time_maps(
+    session: &Session,
+    dma_buf: &Arc<DmaBuf>,
+    direction: DataDirection,
+    attachments: u64,
+    cycles: u64,
+) -> Result<(u64, u64)> {
+    if cycles > MAX_CYCLES || !(1..=MAX_ATTACHMENTS).contains(&attachments) {
+        return Err(EINVAL);
+    }
+
+    let player = session.player()?;
+    let mut attached = KVec::new();
+
+    for _ in 0..attachments {
+        let attachment = Attachment::new(dma_buf.clone(), player.device())?;
+
+        attached.push(attachment, GFP_KERNEL)?;
+    }
+
+    let time = |cycles| -> Result<u64> {
+        let start = Instant::<Monotonic>::now();
+
+        for _ in 0..cycles {
+            for attachment in &attached {
+                drop(MappedAttachment::new(attachment.clone(), direction)?);
+            }
+        }
+        Ok(start.elapsed().as_nanos().try_into()?)
+    };
+
+    Ok((time(1)?, time(cycles)?))
+}
+
 /// Runs one command of an open file. Returns `ENOTTY` for an unknown one.
 pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<isize> {
     let number = _IOC_NR(command);
@@ -135,7 +238,7 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
 
     let (mut reader, mut writer) = UserSlice::new(argument, size_of::<Words>()).reader_writer();
     let mut words: Words = reader.read()?;
-    let [first, second, third, ..] = words;
+    let [first, second, third, fourth, ..] = words;
 
     match number {
         0 => session.set_device(DmaSettings {
@@ -157,22 +260,18 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
                 .nth(second.try_into()?)
                 .ok_or(EINVAL)?;
 
-            #[allow(
-                clippy::useless_conversion,
-                reason = "DMA addresses are 32 bits wide on some machines"
-            )]
-            let address = address.into();
-
-            words[0] = address;
+            words[0] = wide(address);
             words[1] = len as u64;
         }
         4 => {
-            let (device, mapping) = (session.device()?, session.mapping(first)?);
+            let (player, mapping) = (session.player()?, session.mapping(first)?);
+            let device = player.software()?;
 
             copy_out(words, |offset, bytes| device.read(&mapping, offset, bytes))?;
         }
         5 => {
-            let (device, mapping) = (session.device()?, session.mapping(first)?);
+            let (player, mapping) = (session.player()?, session.mapping(first)?);
+            let device = player.software()?;
 
             copy_in(words, |offset, bytes| device.write(&mapping, offset, bytes))?;
         }
@@ -191,6 +290,16 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
         10 => dma_buf(first)?.begin_cpu_access(direction(second)?)?,
         11 => dma_buf(first)?.end_cpu_access(direction(second)?)?,
         12 => words[0] = time_vmaps(&dma_buf(first)?, second)?,
+        13 => session.set_edu(first)?,
+        14 => transfer(session, words, Claim::load)?,
+        15 => transfer(session, words, Claim::store)?,
+        16 => transfer_at(session, words, Claim::load)?,
+        17 => transfer_at(session, words, Claim::store)?,
+        18 => {
+            let direction = direction(second)?;
+
+            (words[0], words[1]) = time_maps(session, &dma_buf(first)?, direction, third, fourth)?;
+        }
         _ => return Err(ENOTTY),
     }
 

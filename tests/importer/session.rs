@@ -14,7 +14,9 @@ use super::abstractions::{
         SoftwareDevice, //
     }, //
 };
+use super::edu::Claim;
 use kernel::{
+    device::Device,
     dma::DataDirection,
     prelude::*,
     str::CString,
@@ -37,14 +39,110 @@ enum Object {
     Vmap(Arc<VmappedDmaBuf>),
 }
 
-/// An open file: a device with what is attached to it.
+/// What a process has made with an open file, by number.
 #[pin_data]
+pub(super) struct Objects {
+    /// [`None`] once the device has gone.
+    #[pin]
+    list: Mutex<Option<KVec<Option<Object>>>>,
+}
+
+impl Objects {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                list <- new_mutex!(Some(KVec::new())),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Releases everything, and takes no more.
+    pub(super) fn close(&self) {
+        let objects = self.list.lock().take();
+
+        // The lock is not held here: dropping them calls exporters.
+        drop(objects);
+    }
+
+    fn release(&self, id: u64) -> Result {
+        let id = usize::try_from(id)?;
+        let object = {
+            let mut list = self.list.lock();
+
+            match &mut *list {
+                Some(objects) => objects.get_mut(id).and_then(Option::take),
+                None => None,
+            }
+        };
+
+        // As above.
+        object.map(drop).ok_or(EINVAL)
+    }
+
+    fn get(&self, id: u64) -> Result<Object> {
+        self.list
+            .lock()
+            .as_ref()
+            .and_then(|objects| objects.get(usize::try_from(id).ok()?))
+            .and_then(Option::as_ref)
+            .cloned()
+            .ok_or(EINVAL)
+    }
+
+    fn add(&self, object: Object) -> Result<u64> {
+        let mut list = self.list.lock();
+        let Some(objects) = &mut *list else {
+            return Err(ENODEV);
+        };
+
+        if let Some(id) = objects.iter().position(Option::is_none) {
+            objects[id] = Some(object);
+            return Ok(id as u64);
+        }
+        objects.push(Some(object), GFP_KERNEL)?;
+        Ok(objects.len() as u64 - 1)
+    }
+}
+
+/// The device that an open file plays.
+#[derive(Clone)]
+pub(super) enum Player {
+    Software(Arc<SoftwareDevice>),
+    Edu(Arc<Claim>),
+}
+
+impl Player {
+    pub(super) fn device(&self) -> &Device {
+        match self {
+            Self::Software(device) => device.device(),
+            Self::Edu(claim) => claim.device(),
+        }
+    }
+
+    /// Returns the device in software. `EOPNOTSUPP` says that it is another one.
+    pub(super) fn software(&self) -> Result<&SoftwareDevice> {
+        match self {
+            Self::Software(device) => Ok(device),
+            Self::Edu(_) => Err(EOPNOTSUPP),
+        }
+    }
+
+    /// Returns the edu device. `EOPNOTSUPP` says that it is another one.
+    pub(super) fn edu(&self) -> Result<&Claim> {
+        match self {
+            Self::Edu(claim) => Ok(claim),
+            Self::Software(_) => Err(EOPNOTSUPP),
+        }
+    }
+}
+
+/// An open file: a device with what is attached to it.
+#[pin_data(PinnedDrop)]
 pub(super) struct Session {
-    // Before the device, so that everything goes before it does.
+    objects: Arc<Objects>,
     #[pin]
-    objects: Mutex<KVec<Option<Object>>>,
-    #[pin]
-    device: Mutex<Option<Arc<SoftwareDevice>>>,
+    player: Mutex<Option<Player>>,
 }
 
 /// Numbers the devices, whose names must differ.
@@ -54,58 +152,71 @@ impl Session {
     /// A file that was just opened has no device yet.
     pub(super) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            objects <- new_mutex!(KVec::new()),
-            device <- new_mutex!(None),
+            objects: Objects::new()?,
+            player <- new_mutex!(None),
         })
     }
 
     /// Makes the file's device. Returns `EBUSY` if it has one.
     pub(super) fn set_device(&self, settings: DmaSettings) -> Result {
-        let mut device = self.device.lock();
+        self.set_player(|| {
+            let number = NEXT_DEVICE.fetch_add(1, Relaxed);
+            let name = CString::try_from_fmt(fmt!("dma_buf_test_importer.{number}"))?;
+            let device = SoftwareDevice::new(&name, settings);
 
-        if device.is_some() {
+            Ok(Player::Software(Arc::pin_init(device, GFP_KERNEL)?))
+        })
+    }
+
+    /// Makes the `index`th edu device the file's. Returns `EBUSY` if the file has a device or the
+    /// device a file, and `ENODEV` if there are not so many.
+    pub(super) fn set_edu(&self, index: u64) -> Result {
+        self.set_player(|| {
+            let claim = Claim::new(usize::try_from(index)?, self.objects.clone())?;
+
+            Ok(Player::Edu(Arc::new(claim, GFP_KERNEL)?))
+        })
+    }
+
+    fn set_player(&self, make: impl FnOnce() -> Result<Player>) -> Result {
+        let mut player = self.player.lock();
+
+        if player.is_some() {
             return Err(EBUSY);
         }
-
-        let number = NEXT_DEVICE.fetch_add(1, Relaxed);
-        let name = CString::try_from_fmt(fmt!("dma_buf_test_importer.{number}"))?;
-
-        *device = Some(Arc::pin_init(
-            SoftwareDevice::new(&name, settings),
-            GFP_KERNEL,
-        )?);
+        *player = Some(make()?);
         Ok(())
     }
 
     /// Returns the file's device, or `ENODEV` before there is one.
-    pub(super) fn device(&self) -> Result<Arc<SoftwareDevice>> {
-        self.device.lock().clone().ok_or(ENODEV)
+    pub(super) fn player(&self) -> Result<Player> {
+        self.player.lock().clone().ok_or(ENODEV)
     }
 
     /// Attaches the device to `dma_buf` and returns the attachment's number.
     pub(super) fn attach(&self, dma_buf: Arc<DmaBuf>) -> Result<u64> {
-        let device = self.device()?;
+        let player = self.player()?;
 
-        self.add(Object::Attachment(Attachment::new(
+        self.objects.add(Object::Attachment(Attachment::new(
             dma_buf,
-            device.device(),
+            player.device(),
         )?))
     }
 
     /// Maps an attachment; returns the mapping's number and how many ranges it has.
     pub(super) fn map(&self, attachment: u64, direction: DataDirection) -> Result<(u64, usize)> {
-        let Object::Attachment(attachment) = self.object(attachment)? else {
+        let Object::Attachment(attachment) = self.objects.get(attachment)? else {
             return Err(EINVAL);
         };
         let mapping = Arc::new(MappedAttachment::new(attachment, direction)?, GFP_KERNEL)?;
         let ranges = mapping.ranges().count();
 
-        Ok((self.add(Object::Mapping(mapping))?, ranges))
+        Ok((self.objects.add(Object::Mapping(mapping))?, ranges))
     }
 
     /// Maps `dma_buf` into kernel addresses and returns the vmap's number.
     pub(super) fn vmap(&self, dma_buf: Arc<DmaBuf>) -> Result<u64> {
-        self.add(Object::Vmap(Arc::new(
+        self.objects.add(Object::Vmap(Arc::new(
             VmappedDmaBuf::new(dma_buf)?,
             GFP_KERNEL,
         )?))
@@ -113,7 +224,7 @@ impl Session {
 
     /// Returns a mapping, or `EINVAL` if the number is not that of one.
     pub(super) fn mapping(&self, id: u64) -> Result<Arc<MappedAttachment>> {
-        match self.object(id)? {
+        match self.objects.get(id)? {
             Object::Mapping(mapping) => Ok(mapping),
             _ => Err(EINVAL),
         }
@@ -121,7 +232,7 @@ impl Session {
 
     /// Returns a vmap, or `EINVAL` if the number is not that of one.
     pub(super) fn vmapped(&self, id: u64) -> Result<Arc<VmappedDmaBuf>> {
-        match self.object(id)? {
+        match self.objects.get(id)? {
             Object::Vmap(vmap) => Ok(vmap),
             _ => Err(EINVAL),
         }
@@ -129,35 +240,14 @@ impl Session {
 
     /// Releases an object. An attachment with mappings is detached after the last of them.
     pub(super) fn release(&self, id: u64) -> Result {
-        let object = self
-            .objects
-            .lock()
-            .get_mut(usize::try_from(id)?)
-            .and_then(Option::take)
-            .ok_or(EINVAL)?;
-
-        // The lock is not held here: dropping it calls the exporter.
-        drop(object);
-        Ok(())
+        self.objects.release(id)
     }
+}
 
-    fn object(&self, id: u64) -> Result<Object> {
-        self.objects
-            .lock()
-            .get(usize::try_from(id)?)
-            .and_then(Option::as_ref)
-            .cloned()
-            .ok_or(EINVAL)
-    }
-
-    fn add(&self, object: Object) -> Result<u64> {
-        let mut objects = self.objects.lock();
-
-        if let Some(id) = objects.iter().position(Option::is_none) {
-            objects[id] = Some(object);
-            return Ok(id as u64);
-        }
-        objects.push(Some(object), GFP_KERNEL)?;
-        Ok(objects.len() as u64 - 1)
+#[pinned_drop]
+impl PinnedDrop for Session {
+    fn drop(self: Pin<&mut Self>) {
+        // Everything goes before the device does.
+        self.objects.close();
     }
 }
