@@ -9,6 +9,7 @@ use crate::outcome::fail;
 use crate::outcome::skip;
 use crate::target::Target;
 use dma_heap::Buffer;
+use dma_heap::Errno;
 use dma_heap::Error;
 use dma_heap::importer::DeviceSettings;
 use dma_heap::importer::DmaMapping;
@@ -33,6 +34,19 @@ pub(crate) fn with(
 /// Runs a test with a device without limits.
 pub(crate) fn with_any(test: impl FnOnce(&Importer) -> TestResult) -> TestResult {
     with(DeviceSettings::default(), test)
+}
+
+/// Runs a test with QEMU's edu device, or skips it where there is none.
+pub(crate) fn with_edu(test: impl FnOnce(&Importer) -> TestResult) -> TestResult {
+    match Importer::with_edu(0) {
+        Ok(importer) => test(&importer),
+        Err(error @ Error::ImporterOpen { .. }) => skip(error.to_string()),
+        Err(Error::Importer {
+            errno: Errno::NODEV,
+            ..
+        }) => skip("needs QEMU's edu device (-device edu), which does real DMA"),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether this machine makes every device bounce, as it can be told to.

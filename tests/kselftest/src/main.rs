@@ -15,6 +15,7 @@ mod camera;
 mod child;
 mod coherence;
 mod device;
+mod edu;
 mod exhaustion;
 mod faults;
 mod graphics;
@@ -57,7 +58,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 21] = [
+const TOPICS: [Topic; 22] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -72,6 +73,7 @@ const TOPICS: [Topic; 21] = [
     ("numa", numa::TESTS),
     ("importer", importer::TESTS),
     ("coherence", coherence::TESTS),
+    ("edu", edu::TESTS),
     ("graphics", graphics::TESTS),
     ("camera", camera::TESTS),
     ("unloading", unloading::TESTS),

@@ -3,7 +3,8 @@
 //! The other side of a buffer, for tests: a device that attaches, maps, reads
 //! and writes, played by the kernel module dma_buf_test_importer.
 //!
-//! Each [`Importer`] is a device of its own. What it makes (an [`Attachment`],
+//! Each [`Importer`] is a device of its own: one in software, or QEMU's `edu`
+//! device, which really does DMA. What it makes (an [`Attachment`],
 //! a [`DmaMapping`], a [`Vmap`]) is a guard: dropping it undoes it. They may be
 //! dropped in any order: the kernel detaches after the last mapping is gone.
 //! What is [left](Attachment::leave) goes with the importer.
@@ -82,6 +83,15 @@ pub struct DmaRange {
     pub len: u64,
 }
 
+/// How long maps and unmaps took; see [`Importer::time_maps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapTimes {
+    /// The first of each attachment, all together.
+    pub first: Duration,
+    /// All others.
+    pub repeated: Duration,
+}
+
 /// An open test importer: at most one device and what it holds.
 #[derive(Debug)]
 pub struct Importer(ImporterFile);
@@ -138,6 +148,46 @@ impl Importer {
         self.run("make a device", Command::Device, words).map(drop)
     }
 
+    /// Opens the test importer with the `index`th of the machine's edu devices.
+    ///
+    /// # Errors
+    ///
+    /// As [`Importer::open`]; [`Error::Importer`] with ENODEV if there are not
+    /// so many, and EBUSY while another file has it.
+    pub fn with_edu(index: u64) -> Result<Self, Error> {
+        let importer = Self::open()?;
+        let words = [index, 0, 0, 0, 0, 0];
+        importer
+            .run("claim an edu device", Command::Edu, words)
+            .map(drop)?;
+        Ok(importer)
+    }
+
+    /// Has an edu device read memory by DMA address, into its buffer at
+    /// `place`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EPERM if no IOMMU keeps it from what is not
+    /// mapped for it.
+    pub fn load_at(&self, address: u64, place: u64, len: u64) -> Result<(), Error> {
+        let words = [address, place, len, 0, 0, 0];
+        self.run("let a device read", Command::LoadAt, words)
+            .map(drop)
+    }
+
+    /// Has an edu device write memory by DMA address, out of its buffer at
+    /// `place`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Importer::load_at`].
+    pub fn store_at(&self, address: u64, place: u64, len: u64) -> Result<(), Error> {
+        let words = [address, place, len, 0, 0, 0];
+        self.run("let a device write", Command::StoreAt, words)
+            .map(drop)
+    }
+
     /// Attaches the device to a dma-buf.
     ///
     /// # Errors
@@ -169,6 +219,31 @@ impl Importer {
         let words = fd_words(dmabuf, cycles)?;
         let [nanos, ..] = self.run("time vmaps of a buffer", Command::TimeVmaps, words)?;
         Ok(Duration::from_nanos(nanos))
+    }
+
+    /// Attaches the device `attachments` times, maps the dma-buf and unmaps it
+    /// on each in turn, once and then `cycles` times, and returns how long the
+    /// kernel took for the maps and unmaps.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with what the exporter says, and EINVAL for more
+    /// than 16 attachments or 1000 cycles.
+    pub fn time_maps(
+        &self,
+        dmabuf: &impl AsFd,
+        direction: Direction,
+        attachments: u64,
+        cycles: u64,
+    ) -> Result<MapTimes, Error> {
+        let [fd, ..] = fd_words(dmabuf, 0)?;
+        let words = [fd, direction.word(), attachments, cycles, 0, 0];
+        let [first, repeated, ..] =
+            self.run("time maps of a buffer", Command::TimeMaps, words)?;
+        Ok(MapTimes {
+            first: Duration::from_nanos(first),
+            repeated: Duration::from_nanos(repeated),
+        })
     }
 
     /// Starts an access of the kernel's CPU side. Needs no device.
@@ -348,6 +423,35 @@ impl DmaMapping<'_> {
     /// [`Error::Importer`], with EINVAL for bytes outside of the buffer.
     pub fn write(&self, offset: u64, from: &[u8]) -> Result<(), Error> {
         self.object.write(Way::Dma, offset, from)
+    }
+
+    /// Has an edu device read `len` bytes of the buffer from byte `offset` on,
+    /// into its own at `place`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for bytes outside of either buffer, and
+    /// EOPNOTSUPP for a device in software.
+    pub fn load(&self, offset: u64, place: u64, len: u64) -> Result<(), Error> {
+        let words = [self.object.id, offset, place, len, 0, 0];
+        self.object
+            .importer
+            .run("let a device read", Command::Load, words)
+            .map(drop)
+    }
+
+    /// Has an edu device write `len` bytes of the buffer from byte `offset` on,
+    /// out of its own at `place`.
+    ///
+    /// # Errors
+    ///
+    /// As [`DmaMapping::load`].
+    pub fn store(&self, offset: u64, place: u64, len: u64) -> Result<(), Error> {
+        let words = [self.object.id, offset, place, len, 0, 0];
+        self.object
+            .importer
+            .run("let a device write", Command::Store, words)
+            .map(drop)
     }
 
     /// Unmaps the buffer, as dropping does.

@@ -27,6 +27,12 @@ pub(crate) enum Command {
     BeginCpuAccess = 10,
     EndCpuAccess = 11,
     TimeVmaps = 12,
+    Edu = 13,
+    Load = 14,
+    Store = 15,
+    LoadAt = 16,
+    StoreAt = 17,
+    TimeMaps = 18,
 }
 
 /// What a transfer goes through.

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device that really does DMA, with or without an IOMMU before it: QEMU's
+//! edu. Its buffer is a page, and a transfer takes a tenth of a second.
+
+use crate::Test;
+use crate::device;
+use crate::device::pattern_bytes;
+use crate::device::same_bytes;
+use crate::mmap::expect;
+use crate::mmap::fill;
+use crate::outcome::Failure;
+use crate::outcome::Outcome::Pass;
+use crate::outcome::TestResult;
+use crate::outcome::fail;
+use crate::outcome::skip;
+use crate::target::Target;
+use dma_heap::Buffer;
+use dma_heap::Errno;
+use dma_heap::importer::Direction;
+use dma_heap::importer::DmaRange;
+use dma_heap::importer::Importer;
+use dma_heap::pattern::Pattern;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::io::Read as _;
+use std::time::Duration;
+use std::time::Instant;
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "hardware moves bytes from and to any offset",
+        any_offset,
+    ),
+    (
+        "hardware and CPU see each other's writes between maps",
+        between_maps,
+    ),
+    (
+        "two mapped buffers do not get into each other's way",
+        side_by_side,
+    ),
+    (
+        "an IOMMU stops hardware once it is detached",
+        stopped_after_detach,
+    ),
+];
+
+/// A size with blocks of several kinds.
+const LARGE: u64 = (1 << 20) + (192 << 10);
+
+/// Bytes of the device's buffer.
+const DEVICE: u64 = 4096;
+
+/// An IOMMU may flush what has ended with a delay of 10 ms and a tick.
+const FLUSH: Duration = Duration::from_millis(50);
+
+/// How long the kernel may take to write a fault into its log.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Reads bytes of a buffer with the CPU.
+fn cpu_reads(buffer: &Buffer, offset: u64, len: u64) -> Result<Vec<u8>, Failure> {
+    let mapping = buffer.map()?;
+    let mut seen = vec![0; usize::try_from(len)?];
+    let access = mapping.read()?;
+    access.copy_to_slice(usize::try_from(offset)?, &mut seen)?;
+    access.finish()?;
+    Ok(seen)
+}
+
+/// Where the second range of a mapping begins, or the middle of the buffer.
+fn seam(ranges: &[DmaRange], buffer: &Buffer) -> u64 {
+    match ranges {
+        [first, _, ..] => first.len,
+        _ => buffer.len() / 2,
+    }
+}
+
+fn any_offset(target: &Target) -> TestResult {
+    device::with_edu(|edu| {
+        let (source, pattern) = target.filled(LARGE)?;
+        let sink = target.heap.alloc(source.len())?;
+        let (from, to) = (edu.attach(&source)?, edu.attach(&sink)?);
+        let end = source.len();
+        let middle = {
+            let mapping = from.map(Direction::ToDevice)?;
+            let seam = seam(&mapping.ranges()?, &source);
+            mapping.release()?;
+            seam
+        };
+        // Of which bytes, to where, and how many.
+        for (offset, place, len) in [
+            (0, end - DEVICE, DEVICE),
+            (end - 1, 0, 1),
+            (middle - 100, 12_345, 3000),
+            (8191, middle - 7, 77),
+        ] {
+            let mapping = from.map(Direction::ToDevice)?;
+            mapping.load(offset, 0, len)?;
+            mapping.release()?;
+            let mapping = to.map(Direction::FromDevice)?;
+            mapping.store(place, 0, len)?;
+            mapping.release()?;
+            let wanted = pattern_bytes(pattern, usize::try_from(offset)?, usize::try_from(len)?);
+            same_bytes(
+                "the CPU",
+                usize::try_from(place)?,
+                &cpu_reads(&sink, place, len)?,
+                &wanted,
+            )?;
+        }
+        expect(&source.map()?, |index| pattern.word(index))?;
+        Ok(Pass)
+    })
+}
+
+/// A mapping may be kept between one map and the next, but never what is in the
+/// memory.
+fn between_maps(target: &Target) -> TestResult {
+    device::with_edu(|edu| {
+        let (buffer, _) = target.filled(128 << 10)?;
+        let attachment = edu.attach(&buffer)?;
+        let place = buffer.len() - DEVICE;
+        for _ in 0..2 {
+            // The CPU fills the first half, the device copies a page of it.
+            let pattern = Pattern::random()?;
+            fill(&mut buffer.map()?, pattern)?;
+            let mapping = attachment.map(Direction::Both)?;
+            mapping.load(DEVICE, 0, DEVICE)?;
+            mapping.store(place, 0, DEVICE)?;
+            mapping.release()?;
+            let len = usize::try_from(DEVICE)?;
+            same_bytes(
+                "the CPU",
+                usize::try_from(place)?,
+                &cpu_reads(&buffer, place, DEVICE)?,
+                &pattern_bytes(pattern, len, len),
+            )?;
+        }
+        Ok(Pass)
+    })
+}
+
+fn side_by_side(target: &Target) -> TestResult {
+    device::with_edu(|edu| {
+        let (first, first_pattern) = target.filled(LARGE)?;
+        let (second, second_pattern) = target.filled(LARGE)?;
+        let (a, b) = (edu.attach(&first)?, edu.attach(&second)?);
+        let (a, b) = (a.map(Direction::Both)?, b.map(Direction::Both)?);
+        let half = DEVICE / 2;
+        a.load(half, 0, half)?;
+        b.load(3 * half, half, half)?;
+        a.store(DEVICE * 8, half, half)?;
+        b.store(DEVICE * 9, 0, half)?;
+        a.release()?;
+        b.release()?;
+        let len = usize::try_from(half)?;
+        same_bytes(
+            "the CPU",
+            0,
+            &cpu_reads(&first, DEVICE * 8, half)?,
+            &pattern_bytes(second_pattern, 3 * len, len),
+        )?;
+        same_bytes(
+            "the CPU",
+            0,
+            &cpu_reads(&second, DEVICE * 9, half)?,
+            &pattern_bytes(first_pattern, len, len),
+        )?;
+        Ok(Pass)
+    })
+}
+
+/// The kernel's log, from now on.
+struct Log(File);
+
+impl Log {
+    fn from_now() -> Result<Self, Failure> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut log = File::from(rustix::fs::open("/dev/kmsg", flags, Mode::empty())?);
+        while Self::line(&mut log)?.is_some() {}
+        Ok(Self(log))
+    }
+
+    fn line(log: &mut File) -> Result<Option<String>, Failure> {
+        let mut bytes = [0; 8192];
+        loop {
+            match log.read(&mut bytes) {
+                Ok(len) => {
+                    let line = bytes.get(..len).unwrap_or_default();
+                    return Ok(Some(String::from_utf8_lossy(line).into_owned()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                // Lines were overwritten before they were read.
+                Err(error) if error.raw_os_error() == Some(Errno::PIPE.raw_os_error()) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for an IOMMU's report of a fault.
+    fn has_fault(&mut self) -> Result<bool, Failure> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            while let Some(line) = Self::line(&mut self.0)? {
+                let line = line.to_lowercase();
+                if (line.contains("dmar") || line.contains("smmu")) && line.contains("fault")
+                    || line.contains("smmu") && line.contains("event")
+                {
+                    return Ok(true);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(false)
+    }
+}
+
+fn stopped_after_detach(target: &Target) -> TestResult {
+    device::with_edu(|edu| {
+        let (buffer, pattern) = target.filled(64 << 10)?;
+        let attachment = edu.attach(&buffer)?;
+        let mapping = attachment.map(Direction::Both)?;
+        let Some(range) = mapping.ranges()?.first().copied() else {
+            return fail("a mapping without a range");
+        };
+        // Something else than what is in the buffer's first page.
+        mapping.load(DEVICE, 0, DEVICE)?;
+        mapping.release()?;
+        attachment.release()?;
+        std::thread::sleep(FLUSH);
+
+        let mut log = Log::from_now()?;
+        match edu.store_at(range.address, 0, DEVICE) {
+            Err(error) if error.errno() == Some(Errno::PERM) => {
+                return skip("needs an IOMMU before the device");
+            }
+            result => result?,
+        }
+        if !log.has_fault()? {
+            return fail("a device wrote to where nothing is mapped, and no fault was reported");
+        }
+        expect(&buffer.map()?, |index| pattern.word(index))?;
+        live_again(edu, &buffer, pattern)
+    })
+}
+
+/// A device that was stopped can be attached again.
+fn live_again(edu: &Importer, buffer: &Buffer, pattern: Pattern) -> TestResult {
+    let attachment = edu.attach(buffer)?;
+    let mapping = attachment.map(Direction::Both)?;
+    mapping.load(0, 0, 64)?;
+    mapping.store(1 << 10, 0, 64)?;
+    mapping.release()?;
+    same_bytes(
+        "the CPU",
+        1 << 10,
+        &cpu_reads(buffer, 1 << 10, 64)?,
+        &pattern_bytes(pattern, 0, 64),
+    )?;
+    Ok(Pass)
+}
