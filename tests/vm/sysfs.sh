@@ -6,11 +6,11 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 set -- $(own_heaps)
-plan $((15 * $#))
+plan $((18 * $#))
 
 for heap; do
 	dir=$(heap_dir "$heap")
-	for name in contiguous cacheable limit used pool_cap pool_held pool_trim_ms; do
+	for name in contiguous cacheable limit used keep_mappings pool_cap pool_held pool_trim_ms; do
 		value=$(as_nobody "cat $dir/$name")
 		case $value in
 		'' | *[!0-9]*) ok 1 "$heap: anyone reads a number from $name, not \"$value\"" ;;
@@ -24,6 +24,11 @@ for heap; do
 	# Mode bits alone stop nobody but others than root; root must fail, too.
 	! { echo 1 >"$dir/used"; } 2>/dev/null
 	ok $? "$heap: not even root writes used"
+
+	! { echo 2 >"$dir/keep_mappings"; } 2>/dev/null
+	ok $? "$heap: keep_mappings takes no other numbers than 0 and 1"
+	! as_nobody "echo 0 >$dir/keep_mappings" 2>/dev/null && [ "$(cat "$dir/keep_mappings")" = 1 ]
+	ok $? "$heap: others than root cannot write keep_mappings"
 
 	limit=$(cat "$dir/limit")
 	! as_nobody "echo 4096 >$dir/limit" 2>/dev/null && [ "$(cat "$dir/limit")" = "$limit" ]

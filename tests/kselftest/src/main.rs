@@ -20,6 +20,7 @@ mod exhaustion;
 mod faults;
 mod graphics;
 mod importer;
+mod kept;
 mod limits;
 mod memory;
 mod mmap;
@@ -58,7 +59,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 22] = [
+const TOPICS: [Topic; 23] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -72,6 +73,7 @@ const TOPICS: [Topic; 22] = [
     ("pool", pool::TESTS),
     ("numa", numa::TESTS),
     ("importer", importer::TESTS),
+    ("kept", kept::TESTS),
     ("coherence", coherence::TESTS),
     ("edu", edu::TESTS),
     ("graphics", graphics::TESTS),

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMA mappings that are kept between an unmap and the next map.
+
+use crate::Test;
+use crate::device;
+use crate::device::device_reads;
+use crate::outcome::Failure;
+use crate::outcome::Outcome::Pass;
+use crate::outcome::TestResult;
+use crate::outcome::equal;
+use crate::outcome::fail;
+use crate::outcome::skip;
+use crate::target::Target;
+use dma_heap::MODULE_NAME;
+use dma_heap::importer::DeviceSettings;
+use dma_heap::importer::Direction;
+use dma_heap::importer::Importer;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a DMA mapping is made once for an attachment", made_once),
+    ("another direction makes it anew", other_direction),
+    ("keep_mappings=0 ends mappings at once", not_kept),
+    ("mappings come and go while devices use them", knob_in_use),
+];
+
+/// A size with blocks of several kinds.
+const LARGE: u64 = (1 << 20) + (192 << 10);
+
+/// Where a heap counts its mappings, and the knob, which is put back on drop.
+struct Kept {
+    counters: PathBuf,
+    knob: PathBuf,
+}
+
+/// DMA mappings so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mappings {
+    made: u64,
+    dropped: u64,
+}
+
+impl Kept {
+    fn mappings(&self) -> Result<Mappings, Failure> {
+        let counter = |name| -> Result<u64, Failure> {
+            Ok(std::fs::read_to_string(self.counters.join(name))?
+                .trim()
+                .parse()?)
+        };
+        Ok(Mappings {
+            made: counter("mappings")?,
+            dropped: counter("mappings_dropped")?,
+        })
+    }
+
+    /// Fails unless so many mappings were made and dropped since `before`.
+    fn expect(&self, what: &str, before: Mappings, made: u64, dropped: u64) -> Result<(), Failure> {
+        let now = self.mappings()?;
+        let since = Mappings {
+            made: now.made - before.made,
+            dropped: now.dropped - before.dropped,
+        };
+        equal(what, since, Mappings { made, dropped })
+    }
+
+    fn set(&self, keep: bool) -> Result<(), Failure> {
+        Ok(std::fs::write(&self.knob, if keep { "1\n" } else { "0\n" })?)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // A test that could not set it has said so.
+        drop(self.set(true));
+    }
+}
+
+/// Runs a test with a device without limits, or skips it where mappings are not
+/// kept or cannot be counted.
+fn with(target: &Target, test: impl FnOnce(&Kept, &Importer) -> TestResult) -> TestResult {
+    if !target.is_ours() {
+        return skip("the kernel's own heaps keep no mappings");
+    }
+    let Some(sysfs) = target.info().sysfs.clone() else {
+        return skip("the heap has no directory in sysfs");
+    };
+    let kept = Kept {
+        counters: PathBuf::from("/sys/kernel/debug")
+            .join(MODULE_NAME)
+            .join(target.name()),
+        knob: sysfs.join("keep_mappings"),
+    };
+    if let Err(Failure(why)) = kept.mappings() {
+        return skip(format!(
+            "the counters in {} cannot be read: {why}; mount debugfs and run as root",
+            kept.counters.display()
+        ));
+    }
+    device::with_any(|importer| test(&kept, importer))
+}
+
+fn made_once(target: &Target) -> TestResult {
+    with(target, |kept, importer| {
+        let (buffer, pattern) = target.filled(LARGE)?;
+        let before = kept.mappings()?;
+        for _ in 0..2 {
+            let attachment = importer.attach(&buffer)?;
+            for _ in 0..5 {
+                let mapping = attachment.map(Direction::ToDevice)?;
+                device_reads(&mapping, &buffer, pattern)?;
+                mapping.release()?;
+            }
+            attachment.release()?;
+        }
+        // A bounce buffer is never kept.
+        let made = if device::all_bounce()? { 10 } else { 2 };
+        kept.expect("mappings of two attachments", before, made, 0)?;
+        Ok(Pass)
+    })
+}
+
+fn other_direction(target: &Target) -> TestResult {
+    with(target, |kept, importer| {
+        let (buffer, _) = target.filled(LARGE)?;
+        let attachment = importer.attach(&buffer)?;
+        let before = kept.mappings()?;
+        for direction in Direction::ALL {
+            attachment.map(direction)?.release()?;
+        }
+        kept.expect("mappings in three directions", before, 3, 0)?;
+        // A second outstanding one shares the first's.
+        let (first, second) = (
+            attachment.map(Direction::Both)?,
+            attachment.map(Direction::Both)?,
+        );
+        kept.expect("with two at a time", before, 4, 0)?;
+        first.release()?;
+        second.release()?;
+        Ok(Pass)
+    })
+}
+
+fn not_kept(target: &Target) -> TestResult {
+    with(target, |kept, importer| {
+        if device::all_bounce()? {
+            return skip("no mapping is kept on a machine where every device bounces");
+        }
+        let (buffer, pattern) = target.filled(LARGE)?;
+        let (first, second) = (importer.attach(&buffer)?, importer.attach(&buffer)?);
+        first.map(Direction::ToDevice)?.release()?;
+        let outstanding = second.map(Direction::ToDevice)?;
+        let before = kept.mappings()?;
+        kept.set(false)?;
+        kept.expect("when the knob was set", before, 0, 1)?;
+        device_reads(&outstanding, &buffer, pattern)?;
+        outstanding.release()?;
+        for _ in 0..3 {
+            second.map(Direction::ToDevice)?.release()?;
+        }
+        kept.expect("while it was set", before, 3, 1)?;
+        kept.set(true)?;
+        for _ in 0..3 {
+            second.map(Direction::ToDevice)?.release()?;
+        }
+        kept.expect("after it was set back", before, 4, 1)?;
+        Ok(Pass)
+    })
+}
+
+/// Devices attach, map, read and detach in threads of their own, while the knob
+/// is turned and the CPU opens brackets.
+fn knob_in_use(target: &Target) -> TestResult {
+    with(target, |kept, _| {
+        let (buffer, pattern) = target.filled(256 << 10)?;
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let devices: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let importer = Importer::with_device(DeviceSettings::default())?;
+                        for _ in 0..10 {
+                            let attachment = importer.attach(&buffer)?;
+                            for _ in 0..3 {
+                                let mapping = attachment.map(Direction::ToDevice)?;
+                                device_reads(&mapping, &buffer, pattern)?;
+                                mapping.release()?;
+                            }
+                        }
+                        Ok::<(), Failure>(())
+                    })
+                })
+                .collect();
+            let knob = scope.spawn(|| {
+                let mut keep = false;
+                while !done.load(Ordering::Relaxed) {
+                    kept.set(keep)?;
+                    keep = !keep;
+                    crate::mmap::expect(&buffer.map()?, |index| pattern.word(index))?;
+                }
+                Ok::<(), Failure>(())
+            });
+            let results: Vec<_> = devices.into_iter().map(|device| device.join()).collect();
+            done.store(true, Ordering::Relaxed);
+            for result in results.into_iter().chain([knob.join()]) {
+                match result {
+                    Ok(result) => result?,
+                    Err(_) => return fail("a thread panicked"),
+                }
+            }
+            Ok(Pass)
+        })
+    })
+}
