@@ -268,6 +268,7 @@ impl<'p> Bench<'p> {
             let mut measurement = self.blank(side, case);
             measurement.runs = samples.times.len();
             measurement.median = median(&samples.times);
+            measurement.least = samples.times.iter().min().copied();
             measurement.p99 = percentile(&samples.times, 0.99);
             measurement.cpu_ns = samples.cpu_ns().filter(|_| !self.counting);
             if side == Side::Ours {

@@ -28,8 +28,9 @@ const SEGMENTS: usize = 10;
 // Enough for a 99th percentile with some thirty samples above it.
 const _: () = assert!(SEGMENT * SEGMENTS >= 3000);
 
-/// Pairs of samples when instructions are counted: they hardly differ.
-const COUNTED_PAIRS: usize = 5;
+/// Pairs of samples when instructions are counted: enough for one into which
+/// nothing else has fallen.
+const COUNTED_PAIRS: usize = 12;
 
 /// How long to go on with a case.
 #[derive(Clone, Copy, Debug)]

@@ -43,6 +43,7 @@ pub(super) struct Measurement {
     /// How many operations were timed.
     pub(super) runs: usize,
     pub(super) median: Option<u64>,
+    pub(super) least: Option<u64>,
     pub(super) p99: Option<u64>,
     /// Of the task and kernel threads together, for one operation.
     pub(super) cpu_ns: Option<u64>,
@@ -65,6 +66,7 @@ impl Measurement {
             case,
             runs: 0,
             median: None,
+            least: None,
             p99: None,
             cpu_ns: None,
             ratio: None,

@@ -77,9 +77,14 @@ impl Pools {
     /// Waits until no worker has anything to do: each thread sleeps, next to
     /// nothing is dirty, and between two looks no counter has moved.
     pub(super) fn settle(&self) -> anyhow::Result<()> {
+        if self.pools.is_empty() {
+            // So that a sample without the module comes after the same rest.
+            std::thread::sleep(PAUSE);
+            return Ok(());
+        }
         let start = Instant::now();
         let mut before = None;
-        while !self.pools.is_empty() {
+        loop {
             let now: Vec<State> = self.pools.iter().map(Pool::state).collect();
             let clean = now.iter().all(|state| state.dirty < LEFT);
             let asleep = self.threads.iter().all(|stat| is_asleep(stat));

@@ -50,6 +50,9 @@ pub(super) struct Goal {
     pub(super) bound: Bound,
     /// `None` if it was not measured.
     pub(super) value: Option<f64>,
+    /// The same ratio in instructions instead of time, for the reader: an
+    /// emulator takes longer for the first of them than for the others.
+    pub(super) in_instructions: Option<f64>,
 }
 
 impl Goal {
@@ -114,11 +117,13 @@ pub(super) fn goals(rows: &[Row]) -> Vec<Goal> {
         text: "the kernel's heaps as without the module: greatest difference".into(),
         bound: Bound::AtMost(CONTROL),
         value: greatest(rows.iter().map(|row| row.control_deviation)),
+        in_instructions: None,
     });
     goals.push(Goal {
         text: "two counts of instructions: greatest difference".into(),
         bound: Bound::AtMost(COUNTS),
         value: greatest(rows.iter().map(|row| row.instructions_deviation)),
+        in_instructions: None,
     });
     goals
 }
@@ -141,12 +146,14 @@ fn of_case(rows: &[Row], contiguous: bool, case: &Case, row: Option<&Row>) -> Ve
             }),
             bound: Bound::AtLeast(wanted),
             value: row.and_then(|row| row.ratio),
+            in_instructions: share(|row| row.instructions).map(f64::recip),
         });
     }
     let share_goal = |what, most, value| Goal {
         text: text(what),
         bound: Bound::AtMost(most),
         value,
+        in_instructions: None,
     };
     if case.operation == Operation::Metadata {
         let bytes = share(|row| row.metadata_bytes);

@@ -26,7 +26,8 @@ pub(super) struct Row {
     pub(super) p99_ns: Option<u64>,
     /// Of the task and kernel threads together, for one operation.
     pub(super) cpu_ns: Option<u64>,
-    /// Of one operation; `null` where they were not counted.
+    /// Of one operation, the least that was counted: interrupts and housekeeping
+    /// that fall into one only add to it. `null` where they were not counted.
     pub(super) instructions: Option<u64>,
     /// By which share the runs that counted differ.
     pub(super) instructions_deviation: Option<f64>,
@@ -96,13 +97,14 @@ pub(super) fn merge(runs: &[Run]) -> Vec<Row> {
         }
     }
     for row in &mut rows {
-        let medians = |kind| -> Vec<u64> {
+        let of_row = |kind, value: fn(&Measurement) -> Option<u64>| -> Vec<u64> {
             of_kind(runs, kind)
                 .filter(|(_, measurement)| row.is_of(measurement))
-                .filter_map(|(_, measurement)| measurement.median)
+                .filter_map(|(_, measurement)| value(measurement))
                 .collect()
         };
-        let (counted, control) = (medians(Kind::Instructions), medians(Kind::Control));
+        let counted = of_row(Kind::Instructions, |measurement| measurement.least);
+        let control = of_row(Kind::Control, |measurement| measurement.median);
         row.instructions = median(&counted);
         if let (Some(least), Some(most), true) = (
             counted.iter().min(),
@@ -147,6 +149,7 @@ pub(super) mod tests {
                 let case = Case::new(Operation::AllocClose, Mode::Cold, 1 << 20);
                 let mut measurement = Measurement::new(heap, against, case);
                 measurement.median = Some(*median);
+                measurement.least = Some(*median);
                 measurement.ratio = against.map(|_| 2.0);
                 measurement
             })

@@ -154,20 +154,22 @@ pub(super) fn control(rows: &[Row], most: f64) -> Table {
 
 /// Goals and verdicts.
 pub(super) fn goals(goals: &[Goal]) -> Table {
-    let mut table = output::table(&["GOAL", "WANTED", "MEASURED", ""]);
+    let mut table = output::table(&["GOAL", "WANTED", "MEASURED", "INSTRUCTIONS", ""]);
     for goal in goals {
+        let number = |value: f64| match value {
+            ..0.2 => format!("{value:.4}"),
+            ..2.0 => format!("{value:.3}"),
+            _ => three_digits(value),
+        };
         table.add_row(vec![
             goal.text.clone(),
             goal.bound.text(),
-            or_dash(goal.value.map(|value| match value {
-                ..0.2 => format!("{value:.4}"),
-                ..2.0 => format!("{value:.3}"),
-                _ => three_digits(value),
-            })),
+            or_dash(goal.value.map(number)),
+            goal.in_instructions.map(number).unwrap_or_default(),
             goal.verdict().to_owned(),
         ]);
     }
-    for column in table.column_iter_mut().skip(1).take(2) {
+    for column in table.column_iter_mut().skip(1).take(3) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
