@@ -85,9 +85,7 @@ impl Shelf {
     }
 
     fn dirty_pages(&self) -> usize {
-        let [late, early] = &self.resting;
-
-        self.dirty.nr_pages() + late.nr_pages() + early.nr_pages()
+        (self.dirty.len() + self.nr_resting()) << self.dirty.order()
     }
 
     fn nr_pages(&self) -> usize {
@@ -104,8 +102,8 @@ struct State {
     shelves: [Shelf; MAX_ORDERS],
     /// When the earlier ones of the resting blocks have rested enough.
     rested: Instant<Monotonic>,
-    /// When idle blocks go next.
-    next_trim: Instant<Monotonic>,
+    /// When idle blocks go next; [`None`] if there was nothing when the thread last looked.
+    next_trim: Option<Instant<Monotonic>>,
     /// When a request last found too little here.
     last_miss: Option<Instant<Monotonic>>,
 }
@@ -118,6 +116,10 @@ impl State {
 
     fn is_empty(&self) -> bool {
         self.shelves.iter().all(|shelf| shelf.nr_pages() == 0)
+    }
+
+    fn dirty_pages(&self) -> usize {
+        self.shelves.iter().map(Shelf::dirty_pages).sum()
     }
 }
 
@@ -179,7 +181,7 @@ impl NodePool {
             state <- new_spinlock!(State {
                 shelves: BLOCK_ORDERS.map(Shelf::new),
                 rested: Instant::now(),
-                next_trim: Instant::now(),
+                next_trim: None,
                 last_miss: None,
             }),
         }? Error)
@@ -256,6 +258,8 @@ impl NodePool {
     /// that have to be zeroed: the next allocation zeroes a few pages sooner than a thread wakes up.
     pub(super) fn put(&self, delivery: Delivery, lingers: bool) -> bool {
         let nr_pages = delivery.nr_pages();
+        let brings_dirty = delivery.dirty.len() > 0;
+
         if nr_pages == 0 {
             return false;
         }
@@ -263,8 +267,8 @@ impl NodePool {
 
         let mut state = self.state.lock();
 
-        if state.is_empty() {
-            state.next_trim = Instant::now() + self.ledger.trim();
+        if state.next_trim.is_none() {
+            state.next_trim = Some(Instant::now() + self.ledger.trim());
         }
 
         let shelf = state.shelf(delivery.n);
@@ -275,9 +279,7 @@ impl NodePool {
         } else {
             shelf.dirty.append(delivery.dirty);
         }
-        let dirty: usize = state.shelves.iter().map(Shelf::dirty_pages).sum();
-
-        dirty >= WORTH_WAKING
+        brings_dirty && state.dirty_pages() >= WORTH_WAKING
     }
 
     /// Returns how many pages are kept.
@@ -287,9 +289,7 @@ impl NodePool {
 
     /// Returns how many of them are not zeroed.
     pub(super) fn dirty_pages(&self) -> usize {
-        let state = self.state.lock();
-
-        state.shelves.iter().map(Shelf::dirty_pages).sum()
+        self.state.lock().dirty_pages()
     }
 
     /// Frees what is beyond the cap: that may have been lowered while blocks were on their way here,
@@ -304,8 +304,14 @@ impl NodePool {
 
     /// Frees blocks of at least `nr_pages` pages, if there are so many, and returns how many pages
     /// were freed. Those that would have to be zeroed go first, then the smallest.
+    ///
+    /// Nothing is got in advance any more: what is asked back here is needed elsewhere.
     pub(super) fn give_back(&self, nr_pages: usize) -> usize {
         let mut freed = 0;
+
+        for shelf in &mut self.state.lock().shelves {
+            shelf.wanted = 0;
+        }
 
         for kind in [Kind::Dirty, Kind::Resting, Kind::Zeroed] {
             for n in (0..MAX_ORDERS).rev() {
@@ -473,14 +479,14 @@ impl NodePool {
             let next = now + self.ledger.trim();
 
             // The time may be shorter than it was.
-            if state.next_trim - next > Delta::ZERO {
-                state.next_trim = next;
-            }
+            let when = match state.next_trim {
+                Some(when) if when - next < Delta::ZERO => when,
+                _ => next,
+            };
+            let due = now - when >= Delta::ZERO;
 
-            let due = now - state.next_trim >= Delta::ZERO;
-
+            state.next_trim = Some(if due { next } else { when });
             if due {
-                state.next_trim = next;
                 for (shelf, idle) in state.shelves.iter_mut().zip(&mut idle) {
                     *idle = shelf.idle;
                     shelf.idle = shelf.ready();
@@ -507,9 +513,12 @@ impl NodePool {
             }
         }
 
-        let state = self.state.lock();
+        let mut state = self.state.lock();
 
-        (!state.is_empty()).then(|| state.next_trim - now)
+        if state.is_empty() {
+            state.next_trim = None;
+        }
+        state.next_trim.map(|when| when - now)
     }
 }
 
