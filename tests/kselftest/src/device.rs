@@ -49,6 +49,19 @@ pub(crate) fn with_edu(test: impl FnOnce(&Importer) -> TestResult) -> TestResult
     }
 }
 
+/// How many bits the addresses have that the machine's IOMMU gives to QEMU's edu
+/// device, if there is an IOMMU before it.
+pub(crate) fn edu_iommu_bits() -> Result<Option<u32>, Failure> {
+    for entry in std::fs::read_dir("/sys/bus/pci/drivers/dma_buf_test_importer")? {
+        let device = entry?.path();
+        if device.join("iommu_group").exists() {
+            let bits = std::fs::read_to_string(device.join("dma_mask_bits"))?;
+            return Ok(Some(bits.trim().parse()?));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether this machine makes every device bounce, as it can be told to.
 pub(crate) fn all_bounce() -> Result<bool, Failure> {
     let line = std::fs::read_to_string("/proc/cmdline")?;
@@ -116,6 +129,16 @@ pub(crate) fn same_bytes(
             offset + seen.len(),
         )),
     }
+}
+
+/// Reads bytes of a buffer with the CPU.
+pub(crate) fn cpu_reads(buffer: &Buffer, offset: u64, len: u64) -> Result<Vec<u8>, Failure> {
+    let mapping = buffer.map()?;
+    let mut seen = vec![0; usize::try_from(len)?];
+    let access = mapping.read()?;
+    access.copy_to_slice(usize::try_from(offset)?, &mut seen)?;
+    access.finish()?;
+    Ok(seen)
 }
 
 /// Fails unless the device reads what the CPU has written into a buffer.

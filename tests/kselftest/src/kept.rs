@@ -25,10 +25,20 @@ pub(crate) const TESTS: &[Test] = &[
     ("another direction makes it anew", other_direction),
     ("keep_mappings=0 ends mappings at once", not_kept),
     ("mappings come and go while devices use them", knob_in_use),
+    (
+        "idle mappings make room in an IOMMU for new ones",
+        room_is_made,
+    ),
 ];
 
 /// A size with blocks of several kinds.
 const LARGE: u64 = (1 << 20) + (192 << 10);
+
+/// Bytes that fill an IOMMU's addresses in few pieces.
+const PIECE: u64 = 8 << 20;
+
+/// To fill the addresses of a device with more bits would take too long.
+const BITS: u32 = 28;
 
 /// Where a heap counts its mappings, and the knob, which is put back on drop.
 struct Kept {
@@ -67,7 +77,10 @@ impl Kept {
     }
 
     fn set(&self, keep: bool) -> Result<(), Failure> {
-        Ok(std::fs::write(&self.knob, if keep { "1\n" } else { "0\n" })?)
+        Ok(std::fs::write(
+            &self.knob,
+            if keep { "1\n" } else { "0\n" },
+        )?)
     }
 }
 
@@ -78,9 +91,8 @@ impl Drop for Kept {
     }
 }
 
-/// Runs a test with a device without limits, or skips it where mappings are not
-/// kept or cannot be counted.
-fn with(target: &Target, test: impl FnOnce(&Kept, &Importer) -> TestResult) -> TestResult {
+/// Runs a test, or skips it where mappings are not kept or cannot be counted.
+fn with_counters(target: &Target, test: impl FnOnce(&Kept) -> TestResult) -> TestResult {
     if !target.is_ours() {
         return skip("the kernel's own heaps keep no mappings");
     }
@@ -99,7 +111,30 @@ fn with(target: &Target, test: impl FnOnce(&Kept, &Importer) -> TestResult) -> T
             kept.counters.display()
         ));
     }
-    device::with_any(|importer| test(&kept, importer))
+    test(&kept)
+}
+
+/// Runs such a test with a device without limits.
+fn with(target: &Target, test: impl FnOnce(&Kept, &Importer) -> TestResult) -> TestResult {
+    with_counters(target, |kept| {
+        device::with_any(|importer| test(kept, importer))
+    })
+}
+
+/// Runs such a test with the hardware that an IOMMU gives few addresses to.
+fn with_few_addresses(
+    target: &Target,
+    test: impl FnOnce(&Kept, &Importer, u64) -> TestResult,
+) -> TestResult {
+    with_counters(target, |kept| {
+        device::with_edu(|edu| match device::edu_iommu_bits()? {
+            None => skip("needs an IOMMU before the device"),
+            Some(bits) if bits > BITS => skip(format!(
+                "needs an edu device of few address bits (edu_mask_bits={BITS})"
+            )),
+            Some(bits) => test(kept, edu, 1 << bits),
+        })
+    })
 }
 
 fn made_once(target: &Target) -> TestResult {
@@ -212,5 +247,75 @@ fn knob_in_use(target: &Target) -> TestResult {
             }
             Ok(Pass)
         })
+    })
+}
+
+/// The second buffer's mappings need the addresses that the first one's still
+/// have, though nobody uses them: all but one, which stays.
+fn room_is_made(target: &Target) -> TestResult {
+    with_few_addresses(target, |kept, edu, addresses| {
+        let (first, first_pattern) = target.filled(PIECE)?;
+        let (second, second_pattern) = target.filled(PIECE)?;
+        let half = addresses / PIECE * 3 / 4;
+        let before = kept.mappings()?;
+        let attach = |buffer| -> Result<Vec<_>, Failure> {
+            (0..half).map(|_| Ok(edu.attach(buffer)?)).collect()
+        };
+        let (firsts, seconds) = (attach(&first)?, attach(&second)?);
+        for attachment in &firsts {
+            attachment.map(Direction::Both)?.release()?;
+        }
+        kept.expect("mappings of the first buffer", before, half, 0)?;
+        let Some(in_use) = firsts.first() else {
+            return fail("the IOMMU has not enough addresses for one buffer");
+        };
+        let in_use = in_use.map(Direction::Both)?;
+        for attachment in &seconds {
+            attachment.map(Direction::Both)?.release()?;
+        }
+        let dropped = kept.mappings()?.dropped - before.dropped;
+        if dropped < half / 3 {
+            return fail(format!(
+                "{dropped} mappings were dropped where there is room for {} and {} were made",
+                addresses / PIECE,
+                2 * half
+            ));
+        }
+
+        // What was in use has stayed, and what went comes back.
+        for (mapping, buffer, pattern) in [
+            (Some(in_use), &first, first_pattern),
+            (
+                firsts
+                    .last()
+                    .map(|it| it.map(Direction::Both))
+                    .transpose()?,
+                &first,
+                first_pattern,
+            ),
+            (
+                seconds
+                    .last()
+                    .map(|it| it.map(Direction::Both))
+                    .transpose()?,
+                &second,
+                second_pattern,
+            ),
+        ] {
+            let Some(mapping) = mapping else {
+                return fail("no attachments");
+            };
+            let last = PIECE - 64;
+            mapping.load(last, 0, 64)?;
+            mapping.store(0, 0, 64)?;
+            mapping.release()?;
+            device::same_bytes(
+                "the CPU",
+                0,
+                &device::cpu_reads(buffer, 0, 64)?,
+                &device::pattern_bytes(pattern, usize::try_from(last)?, 64),
+            )?;
+        }
+        Ok(Pass)
     })
 }
