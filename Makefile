@@ -15,11 +15,13 @@ KERNEL_CC = $(addprefix CC=,$(shell command -v \
 ARCH ?= amd64
 # The patches of tests/mutants to try.
 MUTANTS ?= *
+# The machines of `make test-configs` to try.
+CONFIGS ?= *
 
 MACHINE := tests/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module install load unload clean demo test test-mutants bench check shell clean-cache help
+.PHONY: module install load unload clean demo test test-configs test-mutants bench check shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -40,6 +42,9 @@ demo:
 
 test:
 	@$(LAB) test
+
+test-configs:
+	@$(LAB) test-configs '$(CONFIGS)'
 
 test-mutants:
 	@$(LAB) test-mutants '$(MUTANTS)'

@@ -118,14 +118,36 @@ test_append() {
 	suite-bounce) say "$APPEND swiotlb=force,track_hiwater" ;;
 	# Else the kernel would put pages there that cannot leave.
 	suite-nodes) say "$APPEND memhp_default_state=online_movable" ;;
+	# Of the kernel's own accord Intel's stays off, and what arm64's does is a
+	# matter of its configuration.
+	suite-iommu*) say "$APPEND intel_iommu=on iommu.passthrough=0 iommu.strict=$(test_is_strict "$1")" ;;
+	# 64 MiB, in slots of 2 KiB.
+	suite-swiotlb) say "$APPEND swiotlb=32768,force,track_hiwater" ;;
+	suite-mask) say "$APPEND swiotlb=32768,track_hiwater" ;;
 	*) say "$APPEND" ;;
 	esac
 }
 
-# What QEMU is told beside the usual, one word a line, for a suite's machine on
-# $ARCH amd64.
+test_is_strict() {
+	case $1 in
+	*-lazy) say 0 ;;
+	*) say 1 ;;
+	esac
+}
+
+# What QEMU is told beside the usual, in words, for a suite's machine on $ARCH.
 test_machine() {
 	case $1 in
+	suite | suite-iommu* | suite-swiotlb) say -device edu,dma_mask=0xffffffffffffffff ;;
+	esac
+	case $ARCH-$1 in
+	amd64-suite-iommu*) say -machine kernel-irqchip=split -device intel-iommu,intremap=on ;;
+	arm64-suite-iommu*) say -machine iommu=smmuv3 ;;
+	esac
+	case $1 in
+	# Of 3 GiB, QEMU puts one above the first 4 GiB of addresses, and memory is
+	# taken from above first.
+	suite-mask) say -m 3G -device edu,dma_mask=0xffffffff ;;
 	# Two NUMA nodes, each with a processor (of its own socket, as the kernel
 	# wants it); the second has memory that can be taken out.
 	suite-nodes)

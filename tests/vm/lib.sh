@@ -77,6 +77,21 @@ loaded() { grep -q "^$MODULE " /proc/modules; }
 # match PATTERN (a Perl expression) and one of tests/lab/log-patterns.
 expect_log() { echo "<5>lab: expect $1 $2" >/dev/kmsg; }
 
+# expect_fault: the tests of edu that follow let the device write once to where
+# nothing is mapped. An IOMMU, where there is one, reports that in these lines.
+expect_fault() {
+	case $(ls /sys/class/iommu) in
+	dmar*)
+		expect_log 1 '^DMAR: DRHD: handling fault status reg 2$'
+		expect_log 1 '^DMAR: \[DMA Write NO_PASID\] Request device .* fault addr 0x.* PTE Write access is not set$'
+		;;
+	smmu3*)
+		expect_log 1 '^arm-smmu-v3 .*: event 0x10 received:$'
+		expect_log 1 '^arm-smmu-v3 .* data write .* "Input address caused fault"'
+		;;
+	esac
+}
+
 # TAP. A script calls plan first, then ok or skip as often as it promised.
 
 plan() {

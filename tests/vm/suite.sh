@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Everything that is tested in an ordinary boot, in one machine.
+# Everything that is tested in an ordinary boot, in one machine. A script that
+# has more for its machine may set importer_parameters, and reads this one.
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
@@ -29,10 +30,13 @@ test_in_vm names $heaps
 test_in_vm verify
 test_in_vm importer
 test_in_vm sysfs
-insmod /lab/dma_buf_test_importer.ko
+# shellcheck disable=SC2086 # words
+insmod /lab/dma_buf_test_importer.ko ${importer_parameters:-}
 for heap in $heaps; do
+	expect_fault
 	run_test "kselftest-$heap" 300 dmaheap-kselftest "$heap"
 	if [ -e /lab/dmaheap-kselftest-i386 ]; then
+		expect_fault
 		run_test "kselftest-i386-$heap" 300 dmaheap-kselftest-i386 "$heap"
 	fi
 done

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What is tested behind an IOMMU only: a device of so few address bits that the
+# IOMMU's addresses run out.
+
+# shellcheck source=tests/vm/lib.sh
+. /lab/lib.sh
+load_module
+insmod /lab/dma_buf_test_importer.ko edu_mask_bits=28
+for heap in $(own_heaps); do
+	expect_fault
+	run_test "kselftest-28-bits-$heap" 300 dmaheap-kselftest --only=kept,edu "$heap"
+done
+rmmod dma_buf_test_importer
+unload_module
