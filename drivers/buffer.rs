@@ -39,6 +39,10 @@ use kernel::{
         Arc,
         Mutex,
         UniqueArc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     }, //
 };
 
@@ -55,6 +59,18 @@ impl State {
     fn attachments(&self) -> impl Iterator<Item = &Arc<Attachment>> {
         self.attachments.iter().flatten()
     }
+}
+
+/// After how long an IOMMU in lazy mode gives back the addresses of mappings that have ended: with
+/// its next flush, which is due within 10 ms, and late on a busy machine.
+const FLUSH: Delta = Delta::from_millis(10);
+
+/// How often to wait for that.
+const FLUSHES: usize = 10;
+
+/// Tells whether a map failed for want of something that others may have.
+fn is_short(table: &Result<Arc<SgTable>>) -> bool {
+    table.as_ref().is_err_and(|&e| e != EBUSY && e != EINVAL)
 }
 
 /// A buffer of any heap: blocks of memory with those who use them.
@@ -127,17 +143,23 @@ impl Exporter for Buffer {
         device: &Device,
         direction: DataDirection,
     ) -> Result<Arc<SgTable>> {
-        let table = match attachment.map(device, direction) {
-            // Address space of an IOMMU may be what is missing: kept mappings hold some.
-            Err(e) if e != EBUSY && e != EINVAL => {
-                self.export.attachments.drop_idle_mappings(|_| true);
-                attachment.map(device, direction)
-            }
-            result => result,
-        }?;
+        let mut table = attachment.map(device, direction);
 
-        self.export.maps.add(1);
-        Ok(table)
+        // Address space of an IOMMU may be what is missing: kept mappings hold some.
+        if is_short(&table) && self.export.attachments.drop_idle_mappings(|_| true) > 0 {
+            table = attachment.map(device, direction);
+            for _ in 0..FLUSHES {
+                if !is_short(&table) {
+                    break;
+                }
+                fsleep(FLUSH);
+                table = attachment.map(device, direction);
+            }
+        }
+        if table.is_ok() {
+            self.export.maps.add(1);
+        }
+        table
     }
 
     fn unmap(&self, attachment: &Attachment, table: Arc<SgTable>) {

@@ -200,11 +200,14 @@ impl Attachment {
         }
     }
 
-    /// Ends a kept mapping that nobody uses, to make room for others.
-    pub(super) fn drop_idle_mapping(&self) {
-        if self.tables.lock().end_idle_mapping(SgTable::unmap_synced) {
+    /// Ends a kept mapping that nobody uses, to make room for others. Returns whether there was one.
+    pub(super) fn drop_idle_mapping(&self) -> bool {
+        let was_mapped = self.tables.lock().end_idle_mapping(SgTable::unmap_synced);
+
+        if was_mapped {
             self.export.mappings_dropped.add(1);
         }
+        was_mapped
     }
 
     /// Tells whether it is of a buffer of `export`.

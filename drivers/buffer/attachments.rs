@@ -54,10 +54,12 @@ impl Attachments {
     }
 
     /// Ends all DMA mappings that are kept and not in use, of those attachments for which `which`
-    /// says yes. May sleep.
-    pub(super) fn drop_idle_mappings(&self, which: impl Fn(&Attachment) -> bool) {
-        for attachment in self.all.lock().values().filter(|it| which(it)) {
-            attachment.drop_idle_mapping();
-        }
+    /// says yes. Returns how many there were. May sleep.
+    pub(super) fn drop_idle_mappings(&self, which: impl Fn(&Attachment) -> bool) -> usize {
+        self.all
+            .lock()
+            .values()
+            .filter(|attachment| which(attachment) && attachment.drop_idle_mapping())
+            .count()
     }
 }
