@@ -10,6 +10,7 @@ CONFIGS=(
 	amd64-suite-iommu-lazy
 	amd64-suite-swiotlb
 	amd64-suite-mask
+	amd64-suite-virtio-gpu
 	arm64-suite-iommu-strict
 	arm64-suite
 )

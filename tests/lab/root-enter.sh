@@ -16,7 +16,7 @@ shift
 
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=755 dev "$root/dev"
-for node in null zero full random urandom tty kvm; do
+for node in null zero full random urandom tty kvm udmabuf; do
 	[ -e "/dev/$node" ] || continue
 	touch "$root/dev/$node"
 	mount --bind "/dev/$node" "$root/dev/$node"

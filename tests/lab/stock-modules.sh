@@ -5,7 +5,7 @@
 # have a package of their own, large and for the most part of no use here: what
 # is needed is kept in the cache, the rest is not.
 
-STOCK_MODULES="vgem bochs vivid"
+STOCK_MODULES="vgem bochs vivid virtio-gpu"
 
 # A directory that can be a guest's /lib/modules. Its parent's name tells what
 # is in it.

@@ -148,6 +148,11 @@ test_machine() {
 	# Of 3 GiB, QEMU puts one above the first 4 GiB of addresses, and memory is
 	# taken from above first.
 	suite-mask) say -m 3G -device edu,dma_mask=0xffffffff ;;
+	# QEMU finds the buffers of the guest in a file of its memory.
+	suite-virtio-gpu)
+		say -object memory-backend-memfd,id=memory,size=1G -machine memory-backend=memory \
+			-device virtio-gpu-pci,blob=true
+		;;
 	# Two NUMA nodes, each with a processor (of its own socket, as the kernel
 	# wants it); the second has memory that can be taken out.
 	suite-nodes)
@@ -159,9 +164,21 @@ test_machine() {
 	esac
 }
 
+# What this machine lacks for a suite's machine, if anything.
+test_missing() {
+	[ "$1" != suite-virtio-gpu ] || [ -c /dev/udmabuf ] ||
+		say "needs /dev/udmabuf on the machine that runs QEMU"
+}
+
 # Boots $ARCH and runs tests/vm/$1.sh there; cuts its output into TAP files.
 test_boot() {
-	local suite=$1 name=$ARCH-$1 status=0 start=$SECONDS machine
+	local suite=$1 name=$ARCH-$1 status=0 start=$SECONDS machine missing
+	missing=$(test_missing "$suite")
+	if [ -n "$missing" ]; then
+		say "  --  boot $ARCH for the tests \"$suite\": $missing"
+		result "$name/machine" printf 'TAP version 13\n1..0 # SKIP %s\n' "$missing"
+		return
+	fi
 	# shellcheck disable=SC2207 # words without a blank or pattern in them
 	machine=($(test_machine "$suite"))
 	say "  ... boot $ARCH for the tests \"$suite\""

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Graphics drivers of the kernel that import buffers: vgem, which only
-//! attaches them, and bochs, which copies them to a screen.
+//! attaches them, bochs, which copies them to a screen, and virtio-gpu, which gives
+//! them to the machine's host.
 
 use crate::Test;
 use crate::mmap::expect;
@@ -38,6 +39,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("vgem attaches a buffer, once for each of its files", attach),
     ("what comes back from vgem is the buffer", back),
     ("bochs shows buffers, with a vmap for each commit", screen),
+    ("virtio-gpu has a buffer mapped while it has it", held),
 ];
 
 /// A size with blocks of several kinds.
@@ -277,6 +279,39 @@ fn screen(target: &Target) -> TestResult {
         for framebuffer in framebuffers {
             card.destroy_framebuffer(framebuffer)?;
         }
+        target.expect_used(used)?;
+        Ok(Pass)
+    })
+}
+
+/// A dynamic importer: it pins the buffer, and maps it for the host until the
+/// last handle is closed.
+fn held(target: &Target) -> TestResult {
+    with(target, "virtio_gpu", "virtio-gpu", |card| {
+        let used = target.used();
+        let (buffer, pattern) = target.filled(LARGE)?;
+        let count = Count::start(target)?;
+        let handle = match card.import(&buffer) {
+            Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => {
+                return skip("virtio-gpu has no blobs here (QEMU's blob=true), so it maps nothing");
+            }
+            handle => handle?,
+        };
+        let mapped = Ops {
+            attaches: 1,
+            maps: 1,
+            ..Ops::default()
+        };
+        count.expect("after an import", mapped)?;
+        expect(&buffer.map()?, |index| pattern.word(index))?;
+        let pattern = Pattern::random()?;
+        fill(&mut buffer.map()?, pattern)?;
+        expect(&buffer.map()?, |index| pattern.word(index))?;
+
+        let held = target.used();
+        drop(buffer);
+        target.expect_used(held)?;
+        card.close_buffer(handle)?;
         target.expect_used(used)?;
         Ok(Pass)
     })
