@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Everything that is tested in an ordinary boot, in one machine. A script that
-# has more for its machine may set importer_parameters, and reads this one.
+# has more for its machine may set importer_parameters and only_ours, and
+# reads this one.
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
@@ -28,7 +29,8 @@ load_module
 # shellcheck disable=SC2086 # names, one a word
 test_in_vm names $heaps
 test_in_vm verify
-test_in_vm importer
+# shellcheck disable=SC2086 # names, one a word
+test_in_vm importer ${only_ours:+$heaps}
 test_in_vm sysfs
 # shellcheck disable=SC2086 # words
 insmod /lab/dma_buf_test_importer.ko ${importer_parameters:-}

@@ -242,6 +242,9 @@ fn scattered(target: &Target) -> TestResult {
     if target.is_contiguous() {
         return skip("all buffers of the heap are contiguous");
     }
+    if all_bounce()? {
+        return skip("this machine makes every device bounce, and to one range if it likes");
+    }
     with(target, Allocator::DmaContig, |capture, format| {
         let buffer = match scattered_buffer(target, format.size.into())? {
             Ok(buffer) => buffer,
