@@ -71,6 +71,19 @@ pub(crate) fn all_bounce() -> Result<bool, Failure> {
         .any(|value| value.split(',').any(|part| part == "force")))
 }
 
+/// Whether the machine has memory that an address below `limit` does not reach.
+pub(crate) fn has_memory_above(limit: u64) -> Result<bool, Failure> {
+    for line in std::fs::read_to_string("/proc/iomem")?.lines() {
+        if let Some((range, "System RAM")) = line.split_once(" : ") {
+            let end = range.split_once('-').map_or(range, |(_, end)| end);
+            if u64::from_str_radix(end, 16)? >= limit {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 impl Target {
     /// The size to use instead of `wanted` for a buffer that is to be mapped:
     /// the kernel's own heaps make entries that no bounce buffer takes.
