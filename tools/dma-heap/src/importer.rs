@@ -238,8 +238,7 @@ impl Importer {
     ) -> Result<MapTimes, Error> {
         let [fd, ..] = fd_words(dmabuf, 0)?;
         let words = [fd, direction.word(), attachments, cycles, 0, 0];
-        let [first, repeated, ..] =
-            self.run("time maps of a buffer", Command::TimeMaps, words)?;
+        let [first, repeated, ..] = self.run("time maps of a buffer", Command::TimeMaps, words)?;
         Ok(MapTimes {
             first: Duration::from_nanos(first),
             repeated: Duration::from_nanos(repeated),
