@@ -12,6 +12,9 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use rustix::mm::MapFlags;
 use rustix::mm::ProtFlags;
+use rustix::process::Pid;
+use rustix::process::PidfdFlags;
+use rustix::process::PidfdGetfdFlags;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
@@ -53,6 +56,26 @@ impl Buffer {
             read: mode != OFlags::WRONLY,
             write: mode != OFlags::RDONLY,
         })
+    }
+
+    /// Takes descriptor `fd` of the process `pid`, this one perhaps, as one of
+    /// our own; that process keeps its own. Needs the right to trace it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Take`] if there is no such process or descriptor, or the caller
+    /// may not, and those of [`Buffer::from_fd`].
+    pub fn of_process(pid: u32, fd: u32) -> Result<Self, Error> {
+        let fail = |errno| Error::Take { pid, fd, errno };
+        let process = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| fail(Errno::SRCH))?;
+        let number = i32::try_from(fd).map_err(|_| fail(Errno::BADF))?;
+        let process = rustix::process::pidfd_open(process, PidfdFlags::empty()).map_err(fail)?;
+        let taken = rustix::process::pidfd_getfd(process, number, PidfdGetfdFlags::empty())
+            .map_err(fail)?;
+        Self::from_fd(taken)
     }
 
     /// Another descriptor of the same buffer, closed by execve.
@@ -143,5 +166,34 @@ impl AsFd for Buffer {
 impl From<Buffer> for OwnedFd {
     fn from(buffer: Buffer) -> Self {
         buffer.fd
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd as _;
+
+    #[test]
+    fn only_buffers_of_processes_are_taken() -> std::io::Result<()> {
+        let take = |pid, fd| Buffer::of_process(pid, fd).map(drop);
+        let own = std::process::id();
+        let null = std::fs::File::open("/dev/null")?;
+        let number = u32::try_from(null.as_raw_fd()).unwrap_or(u32::MAX);
+        assert!(matches!(take(own, number), Err(Error::NotADmaBuf)));
+        drop(null);
+        for (pid, fd, wanted) in [
+            (own, u32::MAX, Errno::BADF),
+            (own, 1 << 30, Errno::BADF),
+            (0, 0, Errno::SRCH),
+            (u32::MAX, 0, Errno::SRCH),
+        ] {
+            let result = take(pid, fd);
+            assert!(
+                matches!(result, Err(Error::Take { errno, .. }) if errno == wanted),
+                "{pid}:{fd} gave {result:?}"
+            );
+        }
+        Ok(())
     }
 }

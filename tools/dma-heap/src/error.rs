@@ -105,6 +105,16 @@ pub enum Error {
     /// A descriptor is not that of a dma-buf.
     #[error("the descriptor is no dma-buf; pass one that a heap or a driver has exported")]
     NotADmaBuf,
+    /// A descriptor of a process could not be taken.
+    #[error("cannot take descriptor {fd} of process {pid}: {errno}; {}", take_advice(*errno))]
+    Take {
+        /// The process.
+        pid: u32,
+        /// Its descriptor.
+        fd: u32,
+        /// Why that failed.
+        errno: Errno,
+    },
     /// A buffer could not be sent to or received from another process.
     #[error("cannot pass a buffer over a socket: {errno}; {}", share_advice(*errno))]
     Share {
@@ -119,7 +129,8 @@ pub enum Error {
     },
     /// The test importer, or the exporter behind it, refused something.
     #[error(
-        "cannot {action} through the test importer: {errno}; the kernel log may tell why (`dmesg`)"
+        "cannot {action} through the test importer: {errno}; {}",
+        crate::importer::advice(action, *errno)
     )]
     Importer {
         /// What was asked for.
@@ -161,6 +172,7 @@ impl Error {
             | Self::Map { errno, .. }
             | Self::Sync { errno, .. }
             | Self::SetName { errno, .. }
+            | Self::Take { errno, .. }
             | Self::Share { errno }
             | Self::ImporterOpen { errno }
             | Self::Importer { errno, .. }
@@ -232,6 +244,17 @@ fn map_advice(errno: Errno) -> &'static str {
     }
 }
 
+fn take_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::SRCH => "there is no such process: does it still run?",
+        Errno::BADF => "it has no such file open: `ls -l /proc/PID/fd` shows which it has",
+        Errno::ACCESS | Errno::PERM => "run as root, or as the user who may debug that process",
+        Errno::NOSYS => "the kernel must be Linux 5.6 or newer",
+        Errno::MFILE | Errno::NFILE => "raise the limit of open files (`ulimit -n`)",
+        _ => "the kernel log may tell more (`dmesg`)",
+    }
+}
+
 fn share_advice(errno: Errno) -> &'static str {
     match errno {
         Errno::PIPE | Errno::CONNRESET => "the other process has closed its end: start it again",
@@ -289,5 +312,18 @@ mod tests {
         };
         assert!(full.to_string().contains("limit"));
         assert_eq!(full.errno(), Some(Errno::NOMEM));
+    }
+
+    #[test]
+    fn an_importer_says_what_to_do() {
+        let missing = Error::ImporterOpen {
+            errno: Errno::NOENT,
+        };
+        assert!(missing.to_string().contains("insmod"));
+        let text = |action, errno| Error::Importer { action, errno }.to_string();
+        assert!(text("claim an edu device", Errno::NODEV).contains("-device edu"));
+        assert!(text("claim an edu device", Errno::BUSY).contains("another"));
+        assert!(text("map a buffer for a device", Errno::BUSY).contains("unmap"));
+        assert!(text("anything else", Errno::IO).contains("dmesg"));
     }
 }

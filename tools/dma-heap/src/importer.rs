@@ -26,6 +26,66 @@ use std::os::fd::AsFd;
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
+/// What is asked for, in the words of an error; those that need advice.
+mod action {
+    pub(super) const MAKE: &str = "make a device";
+    pub(super) const CLAIM: &str = "claim an edu device";
+    pub(super) const LOAD: &str = "let a device read";
+    pub(super) const STORE: &str = "let a device write";
+    pub(super) const ATTACH: &str = "attach a device";
+    pub(super) const VMAP: &str = "vmap a buffer";
+    pub(super) const TIME_VMAPS: &str = "time vmaps of a buffer";
+    pub(super) const TIME_MAPS: &str = "time maps of a buffer";
+    pub(super) const MAP: &str = "map a buffer for a device";
+    pub(super) const READ: &str = "read a buffer";
+    pub(super) const WRITE: &str = "write a buffer";
+}
+
+/// What to do when `action` was refused with `errno`.
+pub(crate) fn advice(action: &str, errno: Errno) -> &'static str {
+    use action::*;
+    match (action, errno) {
+        (CLAIM, Errno::NODEV) => {
+            "the machine has no such device: start QEMU with `-device edu` once for each"
+        }
+        (CLAIM, Errno::BUSY) => "another program has it, or this one a device already",
+        (MAKE, Errno::BUSY) => "this open file has a device already: open the importer again",
+        (ATTACH | TIME_MAPS, Errno::BUSY) => {
+            "the device cannot reach the memory: give it more address bits, allocate from a \
+             contiguous area below its mask, or boot with swiotlb=force"
+        }
+        (MAP, Errno::BUSY) => {
+            "the attachment is mapped in another direction: unmap that first, or attach again"
+        }
+        (MAP, Errno::INVAL) => "a device without DMA mask maps nothing: give it one",
+        (TIME_MAPS, Errno::INVAL) => {
+            "at most 1000 cycles on 16 attachments are timed at once, of a device with a DMA mask"
+        }
+        (MAP | TIME_MAPS, Errno::IO | Errno::NOMEM) => {
+            "addresses or bounce buffers for the device are used up: unmap others, or boot with a \
+             larger pool (swiotlb=)"
+        }
+        (READ | WRITE, Errno::OPNOTSUPP) => {
+            "an edu device moves bytes by itself: let it load and store instead"
+        }
+        (LOAD | STORE, Errno::OPNOTSUPP) => {
+            "the device is one in software: read and write through it, or open the importer with \
+             an edu device"
+        }
+        (LOAD | STORE, Errno::PERM) => {
+            "DMA by address needs an IOMMU before the device, else it could reach anything"
+        }
+        (READ | WRITE, Errno::INVAL) => "the bytes must be inside the buffer",
+        (LOAD | STORE, Errno::INVAL) => {
+            "the bytes must be inside the buffer, and inside the 4096 bytes of the device"
+        }
+        (VMAP, Errno::NOMEM) => "kernel addresses or memory are used up: vunmap others",
+        (TIME_VMAPS, Errno::INVAL) => "at most 1000 cycles are timed at once",
+        (_, Errno::ACCESS | Errno::PERM) => "run as root",
+        _ => "the kernel log may tell why (`dmesg`)",
+    }
+}
+
 /// The node of the test importer.
 pub const NODE: &str = "/dev/dma_buf_test_importer";
 
@@ -145,7 +205,7 @@ impl Importer {
             0,
             0,
         ];
-        self.run("make a device", Command::Device, words).map(drop)
+        self.run(action::MAKE, Command::Device, words).map(drop)
     }
 
     /// Opens the test importer with the `index`th of the machine's edu devices.
@@ -157,9 +217,7 @@ impl Importer {
     pub fn with_edu(index: u64) -> Result<Self, Error> {
         let importer = Self::open()?;
         let words = [index, 0, 0, 0, 0, 0];
-        importer
-            .run("claim an edu device", Command::Edu, words)
-            .map(drop)?;
+        importer.run(action::CLAIM, Command::Edu, words).map(drop)?;
         Ok(importer)
     }
 
@@ -172,8 +230,7 @@ impl Importer {
     /// mapped for it.
     pub fn load_at(&self, address: u64, place: u64, len: u64) -> Result<(), Error> {
         let words = [address, place, len, 0, 0, 0];
-        self.run("let a device read", Command::LoadAt, words)
-            .map(drop)
+        self.run(action::LOAD, Command::LoadAt, words).map(drop)
     }
 
     /// Has an edu device write memory by DMA address, out of its buffer at
@@ -184,8 +241,7 @@ impl Importer {
     /// As [`Importer::load_at`].
     pub fn store_at(&self, address: u64, place: u64, len: u64) -> Result<(), Error> {
         let words = [address, place, len, 0, 0, 0];
-        self.run("let a device write", Command::StoreAt, words)
-            .map(drop)
+        self.run(action::STORE, Command::StoreAt, words).map(drop)
     }
 
     /// Attaches the device to a dma-buf.
@@ -195,7 +251,7 @@ impl Importer {
     /// [`Error::Importer`], with what the exporter says: EBUSY if the device
     /// cannot reach the memory.
     pub fn attach(&self, dmabuf: &impl AsFd) -> Result<Attachment<'_>, Error> {
-        let words = self.run("attach a device", Command::Attach, fd_words(dmabuf, 0)?)?;
+        let words = self.run(action::ATTACH, Command::Attach, fd_words(dmabuf, 0)?)?;
         Ok(Attachment(Object::new(self, words)))
     }
 
@@ -205,7 +261,7 @@ impl Importer {
     ///
     /// [`Error::Importer`].
     pub fn vmap(&self, dmabuf: &impl AsFd) -> Result<Vmap<'_>, Error> {
-        let words = self.run("vmap a buffer", Command::Vmap, fd_words(dmabuf, 0)?)?;
+        let words = self.run(action::VMAP, Command::Vmap, fd_words(dmabuf, 0)?)?;
         Ok(Vmap(Object::new(self, words)))
     }
 
@@ -217,7 +273,7 @@ impl Importer {
     /// [`Error::Importer`], with EINVAL for more than 1000 cycles.
     pub fn time_vmaps(&self, dmabuf: &impl AsFd, cycles: u64) -> Result<Duration, Error> {
         let words = fd_words(dmabuf, cycles)?;
-        let [nanos, ..] = self.run("time vmaps of a buffer", Command::TimeVmaps, words)?;
+        let [nanos, ..] = self.run(action::TIME_VMAPS, Command::TimeVmaps, words)?;
         Ok(Duration::from_nanos(nanos))
     }
 
@@ -238,7 +294,7 @@ impl Importer {
     ) -> Result<MapTimes, Error> {
         let [fd, ..] = fd_words(dmabuf, 0)?;
         let words = [fd, direction.word(), attachments, cycles, 0, 0];
-        let [first, repeated, ..] = self.run("time maps of a buffer", Command::TimeMaps, words)?;
+        let [first, repeated, ..] = self.run(action::TIME_MAPS, Command::TimeMaps, words)?;
         Ok(MapTimes {
             first: Duration::from_nanos(first),
             repeated: Duration::from_nanos(repeated),
@@ -311,7 +367,7 @@ impl<'i> Object<'i> {
             .0
             .read(way, self.id, offset, to)
             .map_err(|errno| Error::Importer {
-                action: "read a buffer",
+                action: action::READ,
                 errno,
             })
     }
@@ -321,7 +377,7 @@ impl<'i> Object<'i> {
             .0
             .write(way, self.id, offset, from)
             .map_err(|errno| Error::Importer {
-                action: "write a buffer",
+                action: action::WRITE,
                 errno,
             })
     }
@@ -348,10 +404,7 @@ impl<'i> Attachment<'i> {
     /// [`Error::Importer`], with what the exporter says.
     pub fn map(&self, direction: Direction) -> Result<DmaMapping<'i>, Error> {
         let words = [self.0.id, direction.word(), 0, 0, 0, 0];
-        let words = self
-            .0
-            .importer
-            .run("map a buffer for a device", Command::Map, words)?;
+        let words = self.0.importer.run(action::MAP, Command::Map, words)?;
         let [_, ranges, ..] = words;
         Ok(DmaMapping {
             object: Object::new(self.0.importer, words),
@@ -435,7 +488,7 @@ impl DmaMapping<'_> {
         let words = [self.object.id, offset, place, len, 0, 0];
         self.object
             .importer
-            .run("let a device read", Command::Load, words)
+            .run(action::LOAD, Command::Load, words)
             .map(drop)
     }
 
@@ -449,7 +502,7 @@ impl DmaMapping<'_> {
         let words = [self.object.id, offset, place, len, 0, 0];
         self.object
             .importer
-            .run("let a device write", Command::Store, words)
+            .run(action::STORE, Command::Store, words)
             .map(drop)
     }
 

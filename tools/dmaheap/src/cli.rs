@@ -3,6 +3,8 @@
 //! The command line and its help texts.
 
 use crate::bench::Operation;
+use crate::importer::STEPS;
+use crate::importer::Step;
 use crate::quantity::Size;
 use crate::quantity::parse_duration;
 use crate::quantity::parse_size;
@@ -97,6 +99,23 @@ pub(crate) enum Command {
     /// Takes the runs of several boots: heaps side by side, the kernel's alone
     /// (--control), and runs that counted instructions (--icount).
     BenchReport(ReportOptions),
+    /// Drive the test importer: attach, map, read, write, vmap, take times
+    ///
+    /// The module dma_buf_test_importer is a device for tests. This command
+    /// opens it, takes a buffer, does the steps in turn and shows after each
+    /// what it did and how long the calls for it took. All it holds ends with
+    /// it. Without steps it reads them from standard input, one a line; lines
+    /// that begin with # are comments.
+    ///
+    /// The device is one in software unless --edu says otherwise. The first
+    /// step that fails ends the command with status 1, unless --keep-going was
+    /// given or standard input is a terminal.
+    ///
+    /// With --json, each step is a line with an object of its own: the step,
+    /// its nanoseconds and what it gave, or an error.
+    ///
+    /// Needs root.
+    Importer(ImporterOptions),
     /// The other process of `verify`: takes a buffer from standard input
     #[command(name = crate::verify::RECEIVE, hide = true)]
     Receive,
@@ -212,6 +231,79 @@ pub(crate) struct ReportOptions {
     /// Write a plot of the ratios there
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+const IMPORTER_EXAMPLES: &str = "\
+Examples:
+  dmaheap importer cpu-write=0:4:0xa5 attach map=to-device read=0:4
+  dmaheap importer --size 8M --max-segment 64K attach map ranges
+  dmaheap importer --size 8M time-maps=100 time-maps=100:4:from-device
+  dmaheap importer --edu attach map load=0:4K store=4K:4K unmap cpu-read=4K:16
+  dmaheap importer --fd 1234:5 attach map wait=1m
+  dmaheap importer --json <steps";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{STEPS}\n\n{IMPORTER_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct ImporterOptions {
+    /// What to do, in this order [default: what standard input says]
+    #[arg(value_name = "STEP")]
+    pub(crate) steps: Vec<Step>,
+    /// Allocate the buffer from this heap [default: one of the module's, not a
+    /// contiguous one if there is another]
+    #[arg(long, value_name = "NAME", value_parser = parse_heap)]
+    pub(crate) heap: Option<String>,
+    /// Take the buffer that this command was given as descriptor FD, or that
+    /// process PID has open as such (`dmaheap alloc --json` shows both)
+    #[arg(long, value_name = "[PID:]FD", value_parser = parse_fd, conflicts_with_all = ["heap", "size"])]
+    pub(crate) fd: Option<(Option<u32>, u32)>,
+    /// Bytes of the buffer: 4096, 64K, 8M, 1920x1080x4
+    #[arg(long, default_value = "1M", value_parser = parse_size)]
+    pub(crate) size: Size,
+    /// Address bits of the device; 0 for one without a DMA mask
+    #[arg(long, value_name = "BITS", default_value_t = 64, value_parser = clap::value_parser!(u8).range(..=64))]
+    pub(crate) mask: u8,
+    /// The longest range that the device takes
+    #[arg(long, value_name = "SIZE", value_parser = parse_segment)]
+    pub(crate) max_segment: Option<u32>,
+    /// No range may cross a multiple of this, a power of two
+    #[arg(long, value_name = "SIZE", value_parser = parse_boundary)]
+    pub(crate) boundary: Option<u64>,
+    /// Use QEMU's edu device, which really does DMA; INDEX tells several apart,
+    /// as in --edu=1
+    #[arg(long, value_name = "INDEX", num_args = 0..=1, require_equals = true, default_missing_value = "0",
+        conflicts_with_all = ["mask", "max_segment", "boundary"])]
+    pub(crate) edu: Option<u64>,
+    /// Go on after a step that failed; the status is 1 all the same
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Print a line of JSON for each step
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Takes FD or PID:FD.
+fn parse_fd(text: &str) -> Result<(Option<u32>, u32), String> {
+    let number = |text: &str| {
+        text.parse()
+            .map_err(|_| "a descriptor is FD or PID:FD, both numbers".to_owned())
+    };
+    Ok(match text.split_once(':') {
+        Some((pid, fd)) => (Some(number(pid)?), number(fd)?),
+        None => (None, number(text)?),
+    })
+}
+
+fn parse_segment(text: &str) -> Result<u32, String> {
+    parse_size(text)?
+        .try_into()
+        .map_err(|_| "a segment is shorter than 4G".to_owned())
+}
+
+fn parse_boundary(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        size if size.is_power_of_two() => Ok(size),
+        _ => Err("a boundary is a power of two".to_owned()),
+    }
 }
 
 /// Takes a heap by name or by the path of its node.

@@ -7,6 +7,7 @@
 mod alloc;
 mod bench;
 mod cli;
+mod importer;
 mod list;
 mod missing;
 mod output;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::BenchReport(options) => bench::report(&options),
+        Command::Importer(options) => importer::run(&options),
         Command::Receive => verify::receive().map(|()| Outcome::Good),
     };
     match result {

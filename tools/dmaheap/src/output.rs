@@ -33,6 +33,13 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print_text(&text)
 }
 
+/// Prints JSON on a line of its own.
+pub(crate) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string(value).context("cannot write JSON")?;
+    text.push('\n');
+    print_text(&text)
+}
+
 /// Prints text at once, so that whoever waits for it behind a pipe gets it.
 pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();

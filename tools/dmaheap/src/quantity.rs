@@ -50,6 +50,19 @@ fn parse_factor(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "more than 64 bits can hold".to_owned())
 }
 
+/// Reads an offset or an address: as a size, but it may be zero, or hexadecimal
+/// after `0x`.
+pub(crate) fn parse_offset(text: &str) -> Result<u64, String> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16)
+            .map_err(|_| format!("{text:?} is no hexadecimal number of 64 bits"));
+    }
+    if text == "0" {
+        return Ok(0);
+    }
+    parse_size(text)
+}
+
 /// Writes a size with the largest suffix that leaves a whole number, so that
 /// nothing is rounded away.
 pub(crate) fn format_size(bytes: u64) -> String {
@@ -101,6 +114,23 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_owned())
 }
 
+/// Writes a duration for the eye: three digits and a unit.
+pub(crate) fn format_duration(time: Duration) -> String {
+    let nanos = time.as_nanos();
+    let (value, unit) = match nanos {
+        0..1_000 => return format!("{nanos} ns"),
+        1_000..1_000_000 => (time.as_secs_f64() * 1e6, "us"),
+        1_000_000..1_000_000_000 => (time.as_secs_f64() * 1e3, "ms"),
+        _ => (time.as_secs_f64(), "s"),
+    };
+    let decimals = match value {
+        ..10.0 => 2,
+        10.0..100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +166,27 @@ mod tests {
         ] {
             assert!(parse_size(text).is_err(), "{text:?} was taken");
         }
+    }
+
+    #[test]
+    fn offsets() {
+        assert_eq!(parse_offset("0"), Ok(0));
+        assert_eq!(parse_offset("64K"), Ok(65536));
+        assert_eq!(parse_offset("0xfffff000"), Ok(0xffff_f000));
+        for text in ["", "0x", "0xg", "-1", "0x1ffffffffffffffff"] {
+            assert!(parse_offset(text).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_for_the_eye() {
+        let text = |nanos| format_duration(Duration::from_nanos(nanos));
+        assert_eq!(text(0), "0 ns");
+        assert_eq!(text(999), "999 ns");
+        assert_eq!(text(1_234), "1.23 us");
+        assert_eq!(text(56_789), "56.8 us");
+        assert_eq!(text(345_678_900), "346 ms");
+        assert_eq!(text(2_000_000_000), "2.00 s");
     }
 
     #[test]
