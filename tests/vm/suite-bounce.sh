@@ -9,7 +9,8 @@ load_module
 # shellcheck disable=SC2046 # names, one a word
 run_test importer 300 sh /lab/importer.sh $(own_heaps)
 insmod /lab/dma_buf_test_importer.ko
-run_test kselftest 300 dmaheap-kselftest --only=remapping,zeroing,importer,coherence
+run_test kselftest 300 dmaheap-kselftest --only=remapping,zeroing,importer
+run_test coherence 600 dmaheap-kselftest --only=coherence --sequences=10000
 rmmod dma_buf_test_importer
 run_test bounced 30 sh /lab/bounced.sh
 unload_module

@@ -3,8 +3,7 @@
 //! Devices, the kernel and the CPU see each other's writes.
 //!
 //! Everything here is done in brackets: without, a machine that bounces shows
-//! nobody what another wrote. Brackets that write a part of a buffer also read,
-//! since what was not written counts as well.
+//! nobody what another wrote. Random sequences of all this: [`sequences`].
 
 use crate::Test;
 use crate::device;
@@ -18,11 +17,11 @@ use crate::outcome::errno;
 use crate::outcome::fail;
 use crate::outcome::refused;
 use crate::rng::Rng;
+use crate::sequences;
 use crate::target::Target;
 use crate::target::page;
 use dma_heap::Buffer;
 use dma_heap::Errno;
-use dma_heap::Mapping;
 use dma_heap::importer::Attachment;
 use dma_heap::importer::DeviceSettings;
 use dma_heap::importer::Direction;
@@ -35,7 +34,11 @@ use std::ops::Range;
 pub(crate) const TESTS: &[Test] = &[
     (
         "device, kernel and CPU see each other's writes",
-        random_writes,
+        sequences::random_writes,
+    ),
+    (
+        "more than the bounce buffers take, one after the other",
+        one_after_the_other,
     ),
     ("attach, map and vmap in any order and number", any_order),
     ("vmaps of a buffer are counted", counted_vmaps),
@@ -49,102 +52,6 @@ const SIZE: u64 = 300 << 10;
 /// Steps of a random test.
 const STEPS: usize = 200;
 
-/// A buffer, everyone who may write it, and what must be in it.
-struct Shared<'t> {
-    mapping: Mapping<'t>,
-    importer: &'t Importer,
-    buffer: &'t Buffer,
-    attachment: Attachment<'t>,
-    dma: Option<DmaMapping<'t>>,
-    vmap: Vmap<'t>,
-    wanted: Vec<u8>,
-}
-
-impl Shared<'_> {
-    fn wanted(&self, piece: &Range<usize>) -> Result<&[u8], Failure> {
-        match self.wanted.get(piece.clone()) {
-            Some(bytes) => Ok(bytes),
-            None => fail("a piece outside of the buffer"),
-        }
-    }
-
-    fn cpu_reads(&self, piece: &Range<usize>) -> Result<(), Failure> {
-        let mut seen = vec![0; piece.len()];
-        let access = self.mapping.read()?;
-        access.copy_to_slice(piece.start, &mut seen)?;
-        access.finish()?;
-        same_bytes("the CPU", piece.start, &seen, self.wanted(piece)?)
-    }
-
-    fn cpu_writes(&mut self, piece: &Range<usize>, bytes: &[u8]) -> Result<(), Failure> {
-        let access = self.mapping.read_write()?;
-        access.copy_from_slice(piece.start, bytes)?;
-        access.finish()?;
-        Ok(())
-    }
-
-    /// The device, mapped for it if it is not.
-    fn device(&mut self) -> Result<&DmaMapping<'_>, Failure> {
-        if self.dma.is_none() {
-            self.dma = Some(self.attachment.map(Direction::Both)?);
-        }
-        match &self.dma {
-            Some(dma) => Ok(dma),
-            None => fail("not mapped"),
-        }
-    }
-
-    fn device_reads(&mut self, piece: &Range<usize>) -> Result<(), Failure> {
-        let mut seen = vec![0; piece.len()];
-        self.device()?.read(piece.start as u64, &mut seen)?;
-        same_bytes("the device", piece.start, &seen, self.wanted(piece)?)
-    }
-
-    /// What the kernel does through its vmap, in a bracket as drivers use it.
-    fn kernel<T>(
-        &self,
-        access: impl FnOnce(&Vmap<'_>) -> Result<T, dma_heap::Error>,
-    ) -> Result<T, Failure> {
-        self.importer
-            .begin_cpu_access(self.buffer, Direction::Both)?;
-        let result = access(&self.vmap);
-        self.importer.end_cpu_access(self.buffer, Direction::Both)?;
-        Ok(result?)
-    }
-
-    fn kernel_reads(&self, piece: &Range<usize>) -> Result<(), Failure> {
-        let mut seen = vec![0; piece.len()];
-        self.kernel(|vmap| vmap.read(piece.start as u64, &mut seen))?;
-        same_bytes("the kernel", piece.start, &seen, self.wanted(piece)?)
-    }
-
-    fn step(&mut self, rng: &mut Rng) -> Result<(), Failure> {
-        let piece = rng.piece(self.wanted.len(), 3 * dma_heap::page_size());
-        match rng.below(0..7) {
-            0 => return self.cpu_reads(&piece),
-            1 => return self.device_reads(&piece),
-            2 => return self.kernel_reads(&piece),
-            3 => {
-                if let Some(dma) = self.dma.take() {
-                    dma.release()?;
-                }
-                return Ok(());
-            }
-            _ => {}
-        }
-        let bytes = rng.bytes(piece.len());
-        match rng.below(0..3) {
-            0 => self.cpu_writes(&piece, &bytes)?,
-            1 => self.device()?.write(piece.start as u64, &bytes)?,
-            _ => self.kernel(|vmap| vmap.write(piece.start as u64, &bytes))?,
-        }
-        if let Some(wanted) = self.wanted.get_mut(piece) {
-            wanted.copy_from_slice(&bytes);
-        }
-        Ok(())
-    }
-}
-
 /// Names the seed and the step in a failure of a random test.
 fn at(target: &Target, step: usize, result: Result<(), Failure>) -> Result<(), Failure> {
     result.map_err(|Failure(what)| {
@@ -155,34 +62,55 @@ fn at(target: &Target, step: usize, result: Result<(), Failure>) -> Result<(), F
     })
 }
 
-fn random_writes(target: &Target) -> TestResult {
-    device::with_any(|importer| {
+/// Bytes of the bounce buffers, where the kernel tells, else what it has by
+/// default.
+fn bounce_pool() -> u64 {
+    const SLOT: u64 = 2 << 10;
+    std::fs::read_to_string("/sys/kernel/debug/swiotlb/io_tlb_nslabs")
+        .ok()
+        .and_then(|slots| slots.trim().parse().ok())
+        .map_or(64 << 20, |slots: u64| slots * SLOT)
+}
+
+/// Devices are attached whose mappings would not fit the bounce buffers
+/// together. Each finds what those before it have left.
+fn one_after_the_other(target: &Target) -> TestResult {
+    device::with_any(|first| {
         let used = target.used();
-        let buffer = target.heap.alloc(target.mappable(SIZE)?)?;
-        let mut shared = Shared {
-            mapping: buffer.map()?,
-            importer,
-            buffer: &buffer,
-            attachment: importer.attach(&buffer)?,
-            dma: None,
-            vmap: importer.vmap(&buffer)?,
-            wanted: vec![0; usize::try_from(buffer.len())?],
-        };
+        let second = Importer::with_device(DeviceSettings {
+            max_segment_size: 64 << 10,
+            ..DeviceSettings::default()
+        })?;
+        let buffer = target.heap.alloc(target.mappable(8 << 20)?)?;
+        let devices = usize::try_from(bounce_pool() / buffer.len())? + 2;
+        let attachments = [first, &second]
+            .into_iter()
+            .cycle()
+            .take(devices)
+            .map(|importer| importer.attach(&buffer))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut rng = Rng::new(target.seed());
-        for step in 0..STEPS {
-            let result = shared.step(&mut rng);
-            at(target, step, result)?;
+        let step = usize::try_from(buffer.len())? / devices;
+        let mut wanted = vec![0; usize::try_from(buffer.len())?];
+        for (number, attachment) in attachments.iter().enumerate() {
+            let mapping = attachment.map(Direction::Both)?;
+            let bytes = rng.bytes(step);
+            mapping.write((number * step) as u64, &bytes)?;
+            if let Some(wanted) = wanted.get_mut(number * step..(number + 1) * step) {
+                wanted.copy_from_slice(&bytes);
+            }
+            let mut seen = vec![0; wanted.len()];
+            mapping.read(0, &mut seen)?;
+            same_bytes(&format!("device {number}"), 0, &seen, &wanted)?;
+            mapping.release()?;
         }
-        let all = 0..shared.wanted.len();
-        let result = shared
-            .cpu_reads(&all)
-            .and_then(|()| shared.device_reads(&all))
-            .and_then(|()| shared.kernel_reads(&all));
-        at(target, STEPS, result)?;
-        // And after the last unmap, which may copy once more.
-        shared.dma = None;
-        at(target, STEPS, shared.cpu_reads(&all))?;
-        drop(shared);
+        let mapping = buffer.map()?;
+        let mut seen = vec![0; wanted.len()];
+        let access = mapping.read()?;
+        access.copy_to_slice(0, &mut seen)?;
+        access.finish()?;
+        same_bytes("the CPU", 0, &seen, &wanted)?;
+        drop((attachments, mapping));
         drop(buffer);
         target.expect_used(used)?;
         Ok(Pass)

@@ -34,6 +34,7 @@ mod reached;
 mod remapping;
 mod reuse;
 mod rng;
+mod sequences;
 mod sharing;
 mod system;
 mod tap;
@@ -85,15 +86,20 @@ const TOPICS: [Topic; 23] = [
     ("pressure", pressure::TESTS),
 ];
 
+/// Random sequences of an ordinary run.
+const SEQUENCES: u64 = 100;
+
 const HELP: &str = "\
-Usage: dmaheap-kselftest [--only=TOPIC,...] [--seed=NUMBER] [HEAP]...
+Usage: dmaheap-kselftest [--only=TOPIC,...] [--seed=NUMBER] [--sequences=COUNT]
+                         [HEAP]...
 
 Tests dma-buf heaps and prints TAP version 13. HEAP is a name in /dev/dma_heap;
 without one, every heap of the module rust_dma_heap is tested. Tests that need
 a device are skipped unless the module dma_buf_test_importer is loaded, those
 with importers of the kernel's own unless vgem, bochs (with its screen) and
 vivid (n_devs=2 allocators=0,1) are. NUMBER is what an earlier run printed, to
-have its random numbers again.
+have its random numbers again. COUNT is how many random sequences the topic
+coherence goes through on each heap (default 100).
 
 Exit status: 0 passed, 1 failed, 4 skipped (nothing could be tested)
 
@@ -136,7 +142,7 @@ fn main() -> ExitCode {
     };
     let mut targets = Vec::new();
     for name in names {
-        match Target::open(&name, seed) {
+        match Target::open(&name, seed, options.sequences.unwrap_or(SEQUENCES)) {
             Ok(target) => targets.push(target),
             Err(error) if system::is_denied(error.errno()) => {
                 return tap.skip_all(&error.to_string());

@@ -7,6 +7,8 @@
 pub(crate) struct Options {
     /// What random numbers are made from.
     pub(crate) seed: Option<u64>,
+    /// How many random sequences to test.
+    pub(crate) sequences: Option<u64>,
     /// The topics to test; none means all.
     pub(crate) only: Vec<String>,
     /// The heaps to test; none means the module's.
@@ -37,6 +39,11 @@ impl Options {
                     return wrong(format!("{number} is no number of 64 bits"));
                 };
                 options.seed = Some(seed);
+            } else if let Some(number) = argument.strip_prefix("--sequences=") {
+                match number_of(number) {
+                    Some(count) if count > 0 => options.sequences = Some(count),
+                    _ => return wrong(format!("{number} is no number of sequences")),
+                }
             } else if let Some(names) = argument.strip_prefix("--only=") {
                 for name in names.split(',') {
                     if !topics.contains(&name) {
@@ -83,11 +90,18 @@ mod tests {
     fn options_in_any_order() {
         let wanted = Options {
             seed: Some(31),
+            sequences: Some(10_000),
             only: vec!["abi".into(), "zeroing".into()],
             heaps: vec!["one".into(), "two".into()],
         };
         assert_eq!(
-            parse(&["one", "--seed=0x1f", "--only=abi,zeroing", "two"]),
+            parse(&[
+                "one",
+                "--seed=0x1f",
+                "--only=abi,zeroing",
+                "two",
+                "--sequences=10000"
+            ]),
             Ok(wanted)
         );
         assert_eq!(parse(&["--seed=12"]).map(|o| o.seed), Ok(Some(12)));
@@ -102,7 +116,15 @@ mod tests {
     #[test]
     fn mistakes_are_found() {
         assert_eq!(parse(&["--help"]), Err(NoOptions::Help));
-        for argument in ["--seed=", "--seed=x", "--only=", "--only=abi,x", "--oops"] {
+        for argument in [
+            "--seed=",
+            "--seed=x",
+            "--sequences=",
+            "--sequences=0",
+            "--only=",
+            "--only=abi,x",
+            "--oops",
+        ] {
             assert!(matches!(parse(&[argument]), Err(NoOptions::Wrong(_))));
         }
     }

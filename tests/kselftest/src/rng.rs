@@ -42,7 +42,12 @@ impl Rng {
     }
 
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.word().to_le_bytes()[0]).collect()
+        let mut bytes = Vec::with_capacity(count + size_of::<u64>());
+        while bytes.len() < count {
+            bytes.extend_from_slice(&self.word().to_le_bytes());
+        }
+        bytes.truncate(count);
+        bytes
     }
 }
 

@@ -29,13 +29,16 @@ pub(crate) struct Target {
     pub(crate) heap: Heap,
     pub(crate) raw: RawHeap,
     seed: u64,
+    sequences: u64,
 }
 
 impl Target {
-    /// Opens a heap for tests whose random numbers come from `seed`.
-    pub(crate) fn open(name: &str, seed: u64) -> Result<Self, Error> {
+    /// Opens a heap for tests whose random numbers come from `seed`, with so
+    /// many random sequences in one.
+    pub(crate) fn open(name: &str, seed: u64, sequences: u64) -> Result<Self, Error> {
         Ok(Self {
             seed,
+            sequences,
             heap: Heap::open(name)?,
             raw: Heap::open_raw(name)?,
             info: HeapInfo::of(name)?,
@@ -49,6 +52,11 @@ impl Target {
     /// What random numbers are made from, so that a failure can be had again.
     pub(crate) fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// How many random sequences to test.
+    pub(crate) fn sequences(&self) -> u64 {
+        self.sequences
     }
 
     pub(crate) fn info(&self) -> &HeapInfo {
