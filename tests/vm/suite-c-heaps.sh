@@ -17,4 +17,5 @@ rmmod dma_buf_test_importer
 run_test shared-area 120 sh /lab/shared-area.sh
 run_test verify 300 sh /lab/verify.sh
 run_test importer 300 sh /lab/importer.sh
+run_test bench 300 sh /lab/bench-small.sh
 unload_module

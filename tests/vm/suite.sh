@@ -31,6 +31,9 @@ test_in_vm names $heaps
 test_in_vm verify
 # shellcheck disable=SC2086 # names, one a word
 test_in_vm importer ${only_ours:+$heaps}
+for heap in $heaps; do
+	run_test "steps-$heap" 300 sh /lab/steps.sh "$heap"
+done
 test_in_vm sysfs
 # shellcheck disable=SC2086 # words
 insmod /lab/dma_buf_test_importer.ko ${importer_parameters:-}
