@@ -13,6 +13,14 @@
 //! that each importer owns what it got. It does here: a table belongs to one outstanding map at a
 //! time. A second outstanding map gets a table of its own with the same DMA addresses.
 //!
+//! What is kept, the device can reach until it is detached. That takes nothing from anybody: who
+//! drives the device may map the buffer at any time, and the table holds the blocks, so that nobody
+//! else gets them before the mapping has ended.
+//!
+//! Addresses of an IOMMU are scarce for devices with a small DMA mask. When a map fails, the kept
+//! mappings of all buffers that no importer uses make room ([`Attachments`](super::Attachments)). The
+//! knob `keep_mappings` ends the keeping altogether.
+//!
 //! On a device that may bounce nothing is kept. A bounce slot is scarce, and one that is kept holds
 //! bytes that were copied at map time: a later sync would write them over newer ones.
 
