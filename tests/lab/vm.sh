@@ -68,16 +68,23 @@ vm_run() {
 	shift $(($# < 4 ? $# : 4))
 	log=$BUILD/log/vm-$name
 	vm_command "$name" "$job" "$append"
-	rm -f "$log".{console,out,status,pid}
 	QEMU_COMMAND+=("$@" -pidfile "$log.pid" -serial "file:$log.console" -device virtio-serial-pci
 		-chardev "file,id=out,path=$log.out" -device "virtserialport,chardev=out,name=lab.out"
 		-chardev "file,id=status,path=$log.status" -device "virtserialport,chardev=status,name=lab.status")
 	status=0
-	timeout -k 5 "$timeout" "${QEMU_COMMAND[@]}" </dev/null >"$log.qemu" 2>&1 || status=$?
+	vm_once "$log" "$timeout" || status=$?
+	if [ "$status" -eq "$VM_STUCK" ]; then
+		say "  note: the machine $name stood still while its kernel started; starting it again"
+		status=0
+		vm_once "$log" "$timeout" || status=$?
+	fi
 	rm -f "$log.cpio"
 	if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
 		vm_failed "$log" "the machine $name did not end within $timeout s"
 		return 124
+	elif [ "$status" -eq "$VM_STUCK" ]; then
+		vm_failed "$log" "the machine $name stood still once more"
+		return 125
 	elif [ "$status" -ne 0 ]; then
 		tail -n 5 "$log.qemu" >&2
 		vm_failed "$log" "QEMU ended with status $status"
@@ -89,6 +96,29 @@ vm_run() {
 		return 125
 	fi
 	return "$status"
+}
+
+# A kernel may stand still while it starts: on a busy host an emulated timer is
+# sometimes lost. Within this many seconds each other one has begun its job.
+VM_BEGIN=90
+# The status for one that has not.
+VM_STUCK=99
+
+# vm_once LOG TIMEOUT: runs QEMU_COMMAND.
+vm_once() {
+	local log=$1 timeout=$2 pid end=$((SECONDS + VM_BEGIN))
+	rm -f "$log".{console,out,status,pid}
+	timeout -k 5 "$timeout" "${QEMU_COMMAND[@]}" </dev/null >"$log.qemu" 2>&1 &
+	pid=$!
+	until grep -qs '^begin' "$log.status" || ! kill -0 "$pid" 2>/dev/null; do
+		if [ "$SECONDS" -ge "$end" ]; then
+			kill "$pid"
+			wait "$pid" || :
+			return "$VM_STUCK"
+		fi
+		sleep 0.5
+	done
+	wait "$pid"
 }
 
 vm_failed() {
