@@ -6,7 +6,8 @@
 
 use super::{
     bindings,
-    numa::Node, //
+    numa::Node,
+    task, //
 };
 use core::{
     ops::Deref,
@@ -31,12 +32,15 @@ use kernel::{
     types::Opaque, //
 };
 
+/// The shortest time for which a timer waits.
+const NEXT_TICK: Jiffies = 1;
+
 /// Work that comes in portions.
 pub(crate) trait Background: Send + Sync {
     /// Does a portion, of a few milliseconds at most. May sleep.
     ///
     /// Returns after what time to go on, or [`None`] if there is nothing to do before the next call
-    /// of [`Worker::hurry`] or [`Worker::schedule`].
+    /// of a method of [`Worker`].
     fn run(&self) -> Option<Delta>;
 }
 
@@ -54,6 +58,8 @@ pub(crate) struct Worker<T: Background> {
     work: Opaque<bindings::kthread_delayed_work>,
     /// Whether [`Self::hurry`] was called since the last portion began.
     hurried: Atomic<bool>,
+    /// The same for [`Self::go_on_soon`].
+    due_soon: Atomic<bool>,
     #[pin]
     job: T,
 }
@@ -77,6 +83,7 @@ impl<T: Background> Worker<T> {
             try_pin_init!(Self {
                 job <- job,
                 hurried: Atomic::new(false),
+                due_soon: Atomic::new(false),
                 work <- Opaque::ffi_init(|work| {
                     // SAFETY: `work` is valid for writing and pinned.
                     unsafe { bindings::rust_dma_heap_delayed_work_init(work, Some(Self::run)) }
@@ -106,6 +113,15 @@ impl<T: Background> Worker<T> {
         }
     }
 
+    /// Has the work go on with the next tick. Callable from any context.
+    ///
+    /// Wakes nobody by itself, so that the caller is not interrupted by the thread that it asks for.
+    pub(crate) fn go_on_soon(&self) {
+        if !self.hurried.load(Relaxed) && !self.due_soon.xchg(true, Full) {
+            self.go_on_in(NEXT_TICK);
+        }
+    }
+
     /// Has the work go on after `delay` at the latest, unless it is due at some time already.
     /// Callable from any context.
     ///
@@ -121,14 +137,14 @@ impl<T: Background> Worker<T> {
         };
     }
 
-    /// Has the work go on after `delay`, even if it was to go on later, unless it is in a hurry.
+    /// Has the work go on after `delay`, even if it was to go on later, unless it is due before that.
     /// Callable from any context.
     ///
     /// A portion that ends at this moment may put it off again: for what can wait.
     ///
     /// Wraps `kthread_mod_delayed_work()`.
     pub(crate) fn go_on_within(&self, delay: Delta) {
-        if !self.hurried.load(Relaxed) {
+        if !self.hurried.load(Relaxed) && !self.due_soon.load(Relaxed) {
             self.go_on_in(jiffies(delay));
         }
     }
@@ -161,13 +177,17 @@ impl<T: Background> Worker<T> {
             &*container_of!(Opaque::cast_from(work), Self, work)
         };
 
+        task::give_way();
+        this.due_soon.xchg(false, Full);
         this.hurried.xchg(false, Full);
         if let Some(delay) = this.job.run() {
             this.go_on_in(jiffies(delay));
-            // Somebody may have been in a hurry before this put it off. The lock of the thread's
-            // queue, which both sides have taken since, orders the two.
+            // Somebody may have asked for it before this put it off. The lock of the thread's queue,
+            // which both sides have taken since, orders the two.
             if this.hurried.load(Acquire) {
                 this.go_on_in(0);
+            } else if this.due_soon.load(Acquire) && !delay.is_zero() {
+                this.go_on_in(NEXT_TICK);
             }
         }
     }

@@ -156,9 +156,19 @@ impl Block<Dirty> {
     /// Wraps `clear_highpage()`. May sleep. Returns `EINTR`, and gives the block back to where it
     /// came from, if the task got a fatal signal.
     pub(crate) fn zero(self) -> Result<Block<Zeroed>> {
+        self.zero_with(|| ())
+    }
+
+    /// Zeroes the block as [`Self::zero`] does, but lets others run in between.
+    pub(crate) fn zero_in_background(self) -> Result<Block<Zeroed>> {
+        self.zero_with(task::give_way)
+    }
+
+    fn zero_with(self, before_chunk: impl Fn()) -> Result<Block<Zeroed>> {
         let mut done = 0;
 
         while done < self.nr_pages.get() {
+            before_chunk();
             if task::fatal_signal_pending() {
                 return Err(EINTR);
             }

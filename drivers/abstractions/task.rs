@@ -16,6 +16,18 @@ pub(crate) fn fatal_signal_pending() -> bool {
     unsafe { bindings::rust_dma_heap_fatal_signal_pending() }
 }
 
+/// Lets whoever else can run on this processor run first. May sleep.
+///
+/// For work of no importance. A woken thread may take the processor from its waker for a whole time
+/// slice, however low its priority: the scheduler is fair, and it has had no time yet. Kernel
+/// threads cannot have the policies for which that is not so.
+///
+/// Wraps `yield()`.
+pub(super) fn give_way() {
+    // SAFETY: Called from task context, where sleeping is allowed.
+    unsafe { bindings::yield_() };
+}
+
 /// A user of the machine, the same one in every user namespace.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Uid(pub(crate) u32);

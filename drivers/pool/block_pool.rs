@@ -142,7 +142,7 @@ impl BlockPool {
     /// Fills `list` up to `nr_pages` pages with blocks that are kept.
     fn take_kept(
         &self,
-        pool: &NodePool,
+        pool: &Worker<NodePool>,
         n: usize,
         order: u32,
         nr_pages: usize,
@@ -170,6 +170,10 @@ impl BlockPool {
 
             if dirty.len() == 0 {
                 break;
+            }
+            if dirty.len() < wanted {
+                // Two zero faster than one.
+                pool.hurry();
             }
             ledger.hits.add(bytes(dirty.nr_pages()));
             ledger.zeroed_inline.add(bytes(dirty.nr_pages()));
@@ -280,7 +284,7 @@ impl Home for Nodes {
                     .replace(pool)
                     .filter(|other| other.node() != pool.node())
                 {
-                    other.hurry();
+                    other.go_on_soon();
                 }
             }
         };
@@ -319,7 +323,7 @@ impl Home for Nodes {
         });
         deliver(batch);
         if let Some(pool) = wake {
-            pool.hurry();
+            pool.go_on_soon();
         }
         if room > 0 {
             self.ledger.release(room);

@@ -167,7 +167,7 @@ impl Background for Runs {
 
             // A kernel thread gets no signal that could end the zeroing.
             if let ReturnedBlock::Dirty(block) = run.block {
-                if let Ok(block) = block.zero() {
+                if let Ok(block) = block.zero_in_background() {
                     self.ledger.zeroed_background.add(bytes(nr_pages));
                     // Freed if its room was taken meanwhile.
                     let _ = self.put(Run {
@@ -334,7 +334,7 @@ impl Home for Shared {
                 return;
             }
             if is_dirty {
-                self.worker.hurry();
+                self.worker.go_on_soon();
             } else {
                 self.worker.schedule(ledger.trim());
             }
