@@ -9,12 +9,12 @@
 //! |---|---|---|
 //! | 0 `DEVICE` | DMA mask, longest segment, segment boundary mask; 0 for unset | |
 //! | 1 `ATTACH` | file descriptor of a dma-buf | attachment |
-//! | 2 `MAP` | attachment, direction | mapping, number of ranges |
+//! | 2 `MAP` | attachment, direction | mapping, number of ranges, nanoseconds of the map alone |
 //! | 3 `RANGE` | mapping, index | DMA address, length |
 //! | 4 `DMA_READ`, 5 `DMA_WRITE` | mapping, offset, length, memory of the caller | |
 //! | 6 `VMAP` | file descriptor of a dma-buf | vmap |
 //! | 7 `VMAP_READ`, 8 `VMAP_WRITE` | vmap, offset, length, memory of the caller | |
-//! | 9 `RELEASE` | attachment, mapping or vmap: detaches, unmaps, vunmaps | |
+//! | 9 `RELEASE` | attachment, mapping or vmap: detaches, unmaps, vunmaps | nanoseconds of that alone |
 //! | 10 `BEGIN_CPU_ACCESS`, 11 `END_CPU_ACCESS` | file descriptor of a dma-buf, direction | |
 //! | 12 `TIME_VMAPS` | file descriptor of a dma-buf, cycles | nanoseconds of all cycles |
 //! | 13 `EDU` | number of an edu device, which becomes the file's | |
@@ -248,10 +248,11 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
         })?,
         1 => words[0] = session.attach(dma_buf(first)?)?,
         2 => {
-            let (id, ranges) = session.map(first, direction(second)?)?;
+            let (id, ranges, nanos) = session.map(first, direction(second)?)?;
 
             words[0] = id;
             words[1] = ranges as u64;
+            words[2] = nanos;
         }
         3 => {
             let (address, len) = session
@@ -286,7 +287,7 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
 
             copy_in(words, |offset, bytes| vmap.write(offset, bytes))?;
         }
-        9 => session.release(first)?,
+        9 => words[0] = session.release(first)?,
         10 => dma_buf(first)?.begin_cpu_access(direction(second)?)?,
         11 => dma_buf(first)?.end_cpu_access(direction(second)?)?,
         12 => words[0] = time_vmaps(&dma_buf(first)?, second)?,

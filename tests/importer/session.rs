@@ -28,6 +28,10 @@ use kernel::{
         new_mutex,
         Arc,
         Mutex, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
     }, //
 };
 
@@ -65,7 +69,8 @@ impl Objects {
         drop(objects);
     }
 
-    fn release(&self, id: u64) -> Result {
+    /// Returns the nanoseconds that it took to undo what the object stands for.
+    fn release(&self, id: u64) -> Result<u64> {
         let id = usize::try_from(id)?;
         let object = {
             let mut list = self.list.lock();
@@ -76,8 +81,12 @@ impl Objects {
             }
         };
 
+        let object = object.ok_or(EINVAL)?;
+        let start = Instant::<Monotonic>::now();
+
         // As above.
-        object.map(drop).ok_or(EINVAL)
+        drop(object);
+        Ok(start.elapsed().as_nanos().try_into()?)
     }
 
     fn get(&self, id: u64) -> Result<Object> {
@@ -203,15 +212,23 @@ impl Session {
         )?))
     }
 
-    /// Maps an attachment; returns the mapping's number and how many ranges it has.
-    pub(super) fn map(&self, attachment: u64, direction: DataDirection) -> Result<(u64, usize)> {
+    /// Maps an attachment; returns the mapping's number, how many ranges it has, and the nanoseconds
+    /// that the map alone took.
+    pub(super) fn map(
+        &self,
+        attachment: u64,
+        direction: DataDirection,
+    ) -> Result<(u64, usize, u64)> {
         let Object::Attachment(attachment) = self.objects.get(attachment)? else {
             return Err(EINVAL);
         };
-        let mapping = Arc::new(MappedAttachment::new(attachment, direction)?, GFP_KERNEL)?;
+        let start = Instant::<Monotonic>::now();
+        let mapping = MappedAttachment::new(attachment, direction)?;
+        let nanos = start.elapsed().as_nanos().try_into()?;
+        let mapping = Arc::new(mapping, GFP_KERNEL)?;
         let ranges = mapping.ranges().count();
 
-        Ok((self.objects.add(Object::Mapping(mapping))?, ranges))
+        Ok((self.objects.add(Object::Mapping(mapping))?, ranges, nanos))
     }
 
     /// Maps `dma_buf` into kernel addresses and returns the vmap's number.
@@ -238,8 +255,9 @@ impl Session {
         }
     }
 
-    /// Releases an object. An attachment with mappings is detached after the last of them.
-    pub(super) fn release(&self, id: u64) -> Result {
+    /// Releases an object and returns the nanoseconds that this took. An attachment with mappings is
+    /// detached after the last of them.
+    pub(super) fn release(&self, id: u64) -> Result<u64> {
         self.objects.release(id)
     }
 }

@@ -348,14 +348,16 @@ impl<'i> Object<'i> {
         }
     }
 
-    fn release(&mut self) -> Result<(), Error> {
+    /// Returns how long the kernel took for it.
+    fn release(&mut self) -> Result<Duration, Error> {
         if !std::mem::take(&mut self.held) {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
         let words = [self.id, 0, 0, 0, 0, 0];
-        self.importer
-            .run("release an object", Command::Release, words)
-            .map(drop)
+        let [nanos, ..] = self
+            .importer
+            .run("release an object", Command::Release, words)?;
+        Ok(Duration::from_nanos(nanos))
     }
 
     fn leave(mut self) {
@@ -405,10 +407,11 @@ impl<'i> Attachment<'i> {
     pub fn map(&self, direction: Direction) -> Result<DmaMapping<'i>, Error> {
         let words = [self.0.id, direction.word(), 0, 0, 0, 0];
         let words = self.0.importer.run(action::MAP, Command::Map, words)?;
-        let [_, ranges, ..] = words;
+        let [_, ranges, nanos, ..] = words;
         Ok(DmaMapping {
             object: Object::new(self.0.importer, words),
             ranges,
+            time: Duration::from_nanos(nanos),
         })
     }
 
@@ -419,7 +422,7 @@ impl<'i> Attachment<'i> {
     ///
     /// [`Error::Importer`].
     pub fn release(mut self) -> Result<(), Error> {
-        self.0.release()
+        self.0.release().map(drop)
     }
 
     /// Leaves it to the importer, until that is closed.
@@ -433,12 +436,18 @@ impl<'i> Attachment<'i> {
 pub struct DmaMapping<'i> {
     object: Object<'i>,
     ranges: u64,
+    time: Duration,
 }
 
 impl DmaMapping<'_> {
     /// How many ranges the device may use.
     pub fn range_count(&self) -> u64 {
         self.ranges
+    }
+
+    /// How long the kernel took for the map, without the system call around it.
+    pub fn time(&self) -> Duration {
+        self.time
     }
 
     /// The ranges that the device may use, in order.
@@ -511,7 +520,17 @@ impl DmaMapping<'_> {
     /// # Errors
     ///
     /// [`Error::Importer`].
-    pub fn release(mut self) -> Result<(), Error> {
+    pub fn release(self) -> Result<(), Error> {
+        self.release_timed().map(drop)
+    }
+
+    /// The same, and returns how long the kernel took for the unmap, without the
+    /// system call around it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn release_timed(mut self) -> Result<Duration, Error> {
         self.object.release()
     }
 
@@ -550,7 +569,7 @@ impl Vmap<'_> {
     ///
     /// [`Error::Importer`].
     pub fn release(mut self) -> Result<(), Error> {
-        self.0.release()
+        self.0.release().map(drop)
     }
 
     /// Leaves it to the importer, until that is closed.
