@@ -92,7 +92,16 @@ pub(crate) enum Command {
     /// is that of the 99th percentiles. "metadata" counts kernel memory beside
     /// the buffer's own.
     ///
-    /// Needs root, and for vmap and metadata the module dma_buf_test_importer.
+    /// Two more are only measured with --only=map,frame. "map" maps for a device
+    /// and unmaps: on new attachments ("first") or ones that were mapped before
+    /// ("repeated"), on one, two or four in turn, and the time is that of one.
+    /// The device is QEMU's edu, behind the machine's IOMMU if it has one, or
+    /// else one in software. "frame" maps, has edu write 4 KiB, unmaps, and reads
+    /// them with the CPU in a bracket; the DMA is not timed. Where a heap's buffer
+    /// cannot be mapped, the results say what was refused.
+    ///
+    /// Needs root, and for vmap, metadata, map and frame the module
+    /// dma_buf_test_importer.
     Bench(BenchOptions),
     /// Put runs of `bench --json` together: tables, goals, a plot
     ///

@@ -24,6 +24,20 @@ pub(crate) enum Operation {
     Pipeline,
     /// Kernel memory for a buffer and an attachment beside the buffer's own.
     Metadata,
+    /// Mapping for a device and unmapping, as importers do for each frame. Not
+    /// measured unless it is asked for.
+    Map,
+    /// A frame that a device writes and the CPU reads a page of: mapping, DMA
+    /// (which is not timed), unmapping, and the read in its bracket. Needs
+    /// QEMU's edu device. Not measured unless it is asked for.
+    Frame,
+}
+
+impl Operation {
+    /// Whether a device attaches to the buffer, so that it matters which.
+    pub(super) fn is_by_device(self) -> bool {
+        matches!(self, Self::Map | Self::Frame)
+    }
 }
 
 /// In which state the heap or the buffer is.
@@ -36,9 +50,9 @@ pub(super) enum Mode {
     Warm,
     /// The previous owner touched nothing.
     Untouched,
-    /// A vmap of a buffer that never had one.
+    /// The first vmap of a buffer, or the first map of an attachment.
     First,
-    /// A vmap of a buffer that had one before.
+    /// Those after the first.
     Repeated,
 }
 
@@ -68,6 +82,8 @@ pub(super) enum Access {
 pub(super) enum Layout {
     /// One range of addresses.
     Contiguous,
+    /// The largest ranges that the heap makes, since memory is not fragmented.
+    LargeBlocks,
     /// Many small ones.
     Fragmented,
 }
@@ -86,6 +102,8 @@ pub(super) struct Case {
     pub(super) mapping: Option<Mapping>,
     pub(super) access: Option<Access>,
     pub(super) layout: Option<Layout>,
+    /// How many attachments a device has to the buffer, and maps in turn.
+    pub(super) attachments: Option<u32>,
 }
 
 impl Case {
@@ -99,6 +117,7 @@ impl Case {
             mapping: None,
             access: None,
             layout: None,
+            attachments: None,
         }
     }
 
@@ -119,11 +138,13 @@ impl Case {
             Operation::Vmap => "vmap",
             Operation::Pipeline => "pipeline",
             Operation::Metadata => "metadata",
+            Operation::Map => "map",
+            Operation::Frame => "frame",
         };
         let mut words = vec![operation.to_owned()];
         // The modes of the others say nothing that their names do not.
         let mode = match self.operation {
-            Operation::AllocClose | Operation::Vmap => self.mode,
+            Operation::AllocClose | Operation::Vmap | Operation::Map => self.mode,
             _ => None,
         };
         words.extend(mode.map(|mode| {
@@ -139,6 +160,7 @@ impl Case {
         words.extend(self.layout.map(|layout| {
             match layout {
                 Layout::Contiguous => "contiguous",
+                Layout::LargeBlocks => "large blocks",
                 Layout::Fragmented => "fragmented",
             }
             .to_owned()
@@ -159,6 +181,9 @@ impl Case {
         }));
         if self.threads > 1 {
             words.push(format!("{} threads", self.threads));
+        }
+        if let Some(count) = self.attachments.filter(|count| *count > 1) {
+            words.push(format!("{count} attachments"));
         }
         words.join(" ")
     }

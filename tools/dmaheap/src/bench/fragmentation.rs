@@ -28,34 +28,22 @@ const STEP: usize = 1024;
 /// Bytes of each buffer that takes away what the file has left in one piece.
 const BALLAST: u64 = 2 << 20;
 
-/// The buffers of a heap for one case.
-#[derive(Debug)]
-pub(super) struct Stock {
-    /// None of them had a vmap yet.
-    pub(super) buffers: Vec<Buffer>,
-    /// Ranges of addresses of another one like them, if that was looked at.
-    pub(super) segments: Option<u64>,
-}
-
-/// Makes `count` buffers of `size` bytes from each of `heaps`. `filler` is the
-/// heap that takes the memory that is still in one piece.
+/// Makes buffers of these sizes from each of `heaps`. `filler` is the heap that
+/// takes the memory that is still in one piece.
 pub(super) fn stock(
     importer: &Importer,
     heaps: &[&Heap],
     filler: &Heap,
-    size: u64,
-    count: usize,
-) -> anyhow::Result<Vec<Stock>> {
+    sizes: &[u64],
+) -> anyhow::Result<Vec<Vec<Buffer>>> {
     let file = take_every_second_page()?;
     let ballast = take_large_blocks(importer, filler)?;
-    let mut stocks = Vec::new();
-    for heap in heaps {
-        let buffers = (0..count)
-            .map(|_| heap.alloc(size))
-            .collect::<Result<Vec<_>, _>>()?;
-        let like = heap.alloc(size)?;
-        let segments = Some(vmap::segments(importer, &like)?);
-        stocks.push(Stock { buffers, segments });
+    let mut stocks: Vec<Vec<Buffer>> = heaps.iter().map(|_| Vec::new()).collect();
+    // In turn: what is left of larger blocks is for all.
+    for size in sizes {
+        for (heap, stock) in heaps.iter().zip(&mut stocks) {
+            stock.push(heap.alloc(*size)?);
+        }
     }
     drop(ballast);
     drop(file);

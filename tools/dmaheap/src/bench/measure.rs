@@ -2,12 +2,14 @@
 
 //! Carries out the plan for a pair of heaps.
 
+mod device;
+
 use super::case::Case;
 use super::case::Layout;
 use super::case::Mode;
 use super::case::Operation;
+use super::device::Device;
 use super::fragmentation;
-use super::fragmentation::Stock;
 use super::metadata::Counter;
 use super::operation;
 use super::pair::Pair;
@@ -25,11 +27,15 @@ use super::stats::median;
 use super::stats::percentile;
 use super::vmap;
 use super::workers::Pools;
+use crate::cli::BenchOptions;
 use anyhow::Context as _;
+use device::Subject;
+use dma_heap::Buffer;
 use dma_heap::Heap;
 use dma_heap::importer::DeviceSettings;
 use dma_heap::importer::Importer;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Buffers of each heap of which the first vmap is timed, and one of which
@@ -46,56 +52,90 @@ const COUNTED_CONTIGUOUS: usize = 4;
 /// Rounds of that count.
 const ROUNDS: usize = 5;
 
+/// The buffers of a heap for vmap.
+#[derive(Debug)]
+struct Stock {
+    /// None of them had a vmap yet.
+    buffers: Vec<Buffer>,
+    /// Ranges of addresses of another one like them, if that was looked at.
+    segments: Option<u64>,
+}
+
 /// An open pair.
 pub(super) struct Bench<'p> {
     ours: Option<Heap>,
     kernel: Heap,
     contiguous: bool,
-    /// `None` if the module is not loaded.
+    /// A device in software. `None` if the test importer is not loaded.
     importer: Option<Importer>,
+    /// The one that buffers are mapped for, if a case needs it.
+    device: Option<Device>,
     pools: &'p Pools,
     meter: Meter<'p>,
     /// Fragmented buffers of each side, once they were needed.
     stocks: RefCell<Vec<Stock>>,
+    /// Buffers for the device.
+    subjects: RefCell<Vec<Rc<Subject>>>,
+    cases: Vec<Case>,
     time: Duration,
     counting: bool,
 }
 
 impl<'p> Bench<'p> {
-    /// Opens the heaps. `time` is for each case; `counting` says that the clock
-    /// counts instructions.
+    /// Opens the heaps, and what else the cases need.
     pub(super) fn new(
         pair: &Pair,
         pools: &'p Pools,
-        time: Duration,
-        counting: bool,
+        options: &BenchOptions,
     ) -> anyhow::Result<Self> {
+        let cases = plan::chosen(pair.contiguous, options.icount, &options.only);
+        let device = if cases.iter().any(|case| case.operation.is_by_device()) {
+            Device::open()?
+        } else {
+            None
+        };
         Ok(Self {
             ours: pair.ours.as_deref().map(Heap::open).transpose()?,
             kernel: Heap::open(&pair.kernel)?,
             contiguous: pair.contiguous,
             importer: Importer::with_device(DeviceSettings::default()).ok(),
+            device,
             pools,
             meter: Meter::new(pools),
             stocks: RefCell::default(),
-            time,
-            counting,
+            subjects: RefCell::default(),
+            cases,
+            time: options.time,
+            counting: options.icount,
         })
     }
 
     /// The cases of this pair.
-    pub(super) fn cases(&self) -> Vec<Case> {
-        plan::cases(self.contiguous, self.counting)
+    pub(super) fn cases(&self) -> &[Case] {
+        &self.cases
     }
 
-    /// Measures one case. `None` if something that it needs is missing.
-    pub(super) fn run(&self, case: &Case) -> anyhow::Result<Option<Vec<Measurement>>> {
-        match (case.operation, &self.importer) {
-            (Operation::Vmap | Operation::Metadata, None) => Ok(None),
-            (Operation::Vmap, Some(importer)) => self.vmap(case, importer).map(Some),
-            (Operation::Metadata, Some(importer)) => self.metadata(case, importer).map(Some),
-            (Operation::Pipeline, _) => self.pipeline(case).map(Some),
-            _ => self.series(case).map(Some),
+    /// Measures one case, or says what it needs that is missing.
+    pub(super) fn run(
+        &self,
+        case: &Case,
+    ) -> anyhow::Result<Result<Vec<Measurement>, &'static str>> {
+        match (case.operation, &self.importer, &self.device) {
+            (Operation::Vmap | Operation::Metadata, None, _)
+            | (Operation::Map | Operation::Frame, None, _)
+            | (Operation::Map | Operation::Frame, _, None) => {
+                Ok(Err("needs the module dma_buf_test_importer, and root"))
+            }
+            (Operation::Vmap, Some(importer), _) => self.vmap(case, importer).map(Ok),
+            (Operation::Metadata, Some(importer), _) => self.metadata(case, importer).map(Ok),
+            (Operation::Frame, _, Some(device)) if !device.has_engine() => {
+                Ok(Err("needs QEMU's edu device (-device edu)"))
+            }
+            (Operation::Map | Operation::Frame, Some(importer), Some(device)) => {
+                self.by_device(case, device, importer).map(Ok)
+            }
+            (Operation::Pipeline, ..) => self.pipeline(case).map(Ok),
+            _ => self.series(case).map(Ok),
         }
     }
 
@@ -165,7 +205,7 @@ impl<'p> Bench<'p> {
         let mut stocks = self.stocks.borrow_mut();
         if case.layout == Some(Layout::Fragmented) {
             if stocks.is_empty() {
-                *stocks = self.fragmented(case.size, importer)?;
+                *stocks = self.fragmented_stocks(case.size, importer)?;
             }
         } else {
             *stocks = sides
@@ -207,15 +247,34 @@ impl<'p> Bench<'p> {
         Ok(measurements)
     }
 
-    /// Buffers in small pieces, of each side.
-    fn fragmented(&self, size: u64, importer: &Importer) -> anyhow::Result<Vec<Stock>> {
+    /// Buffers in small pieces for vmap, of each side.
+    fn fragmented_stocks(&self, size: u64, importer: &Importer) -> anyhow::Result<Vec<Stock>> {
+        let count = if self.counting { STOCK_COUNTED } else { STOCK };
+        // One more, to be looked at.
+        let sizes = vec![size; count + 1];
+        let stocks = self.fragmented(&sizes, importer, &self.kernel)?;
+        let stock = |mut buffers: Vec<Buffer>| -> anyhow::Result<Stock> {
+            let like = buffers.pop().context("a heap without buffers")?;
+            let segments = Some(vmap::segments(importer, &like)?);
+            Ok(Stock { buffers, segments })
+        };
+        stocks.into_iter().map(stock).collect()
+    }
+
+    /// Buffers of these sizes in small pieces, of each side. `filler` takes the
+    /// memory that cannot be taken to pieces.
+    fn fragmented(
+        &self,
+        sizes: &[u64],
+        importer: &Importer,
+        filler: &Heap,
+    ) -> anyhow::Result<Vec<Vec<Buffer>>> {
         // Ours is not to have large blocks in hand when there are no more.
         self.pools.settle()?;
         self.pools.drain()?;
         let sides = self.sides();
         let heaps: Vec<&Heap> = sides.iter().map(|side| self.heap(*side)).collect();
-        let count = if self.counting { STOCK_COUNTED } else { STOCK };
-        fragmentation::stock(importer, &heaps, &self.kernel, size, count)
+        fragmentation::stock(importer, &heaps, filler, sizes)
     }
 
     /// One buffer from memory as it is.

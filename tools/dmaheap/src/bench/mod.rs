@@ -8,6 +8,7 @@
 
 mod case;
 mod cpu;
+mod device;
 mod fragmentation;
 mod measure;
 mod meminfo;
@@ -60,24 +61,17 @@ pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<Outcome> {
             .push("a machine at rest: kernel threads were busy for a minute".into());
     }
     for pair in &pairs {
-        let bench = Bench::new(pair, &pools, options.time, options.icount)?;
-        let cases: Vec<_> = bench
-            .cases()
-            .into_iter()
-            .filter(|case| options.only.is_empty() || options.only.contains(&case.operation))
-            .collect();
-        let progress = progress(cases.len());
-        for case in cases {
+        let bench = Bench::new(pair, &pools, options)?;
+        let progress = progress(bench.cases().len());
+        for case in bench.cases() {
             let title = format!("{} {}", pair.kernel, case.title());
             progress.set_message(title.clone());
             let measured = bench
-                .run(&case)
+                .run(case)
                 .with_context(|| format!("{title}, {} bytes", case.size))?;
             match measured {
-                Some(measurements) => run.measurements.extend(measurements),
-                None => run.skipped.push(format!(
-                    "{title}: needs the module dma_buf_test_importer, and root"
-                )),
+                Ok(measurements) => run.measurements.extend(measurements),
+                Err(missing) => run.skipped.push(format!("{title}: {missing}")),
             }
             progress.inc(1);
         }

@@ -87,9 +87,11 @@ fn once(heap: &Heap, case: &Case) -> anyhow::Result<Duration> {
                 _ => touch_library(&buffer, read_first),
             }
         }
-        Operation::Vmap | Operation::Pipeline | Operation::Metadata => {
-            Err(anyhow!("{} has no series of operations", case.title()))
-        }
+        Operation::Vmap
+        | Operation::Pipeline
+        | Operation::Metadata
+        | Operation::Map
+        | Operation::Frame => Err(anyhow!("{} has no series of operations", case.title())),
     }
 }
 

@@ -32,6 +32,13 @@ const _: () = assert!(SEGMENT * SEGMENTS >= 3000);
 /// nothing else has fallen.
 const COUNTED_PAIRS: usize = 12;
 
+/// Sizes of buffers that are mapped for a device.
+pub(super) const MAPPED: [u64; 4] = [64 * KIB, MIB, 8 * MIB, 32 * MIB];
+/// Attachments that are mapped in turn.
+const ATTACHMENTS: [u32; 3] = [1, 2, 4];
+/// Samples of a frame, of each heap: its DMA takes a tenth of a second.
+const FRAMES: usize = 24;
+
 /// How long to go on with a case.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
@@ -52,6 +59,7 @@ impl Effort {
         };
         match case.operation {
             Operation::Pipeline => exactly(SEGMENTS),
+            Operation::Frame => exactly(FRAMES),
             _ if counting => exactly(COUNTED_PAIRS),
             _ => Self {
                 time,
@@ -149,6 +157,47 @@ pub(super) fn cases(contiguous: bool, counting: bool) -> Vec<Case> {
     cases
 }
 
+/// The cases with a device, which are for machines with one IOMMU or another
+/// and not for all.
+pub(super) fn device_cases(contiguous: bool) -> Vec<Case> {
+    let layouts: &[Layout] = if contiguous {
+        &[Layout::Contiguous]
+    } else {
+        &[Layout::LargeBlocks, Layout::Fragmented]
+    };
+    let mut cases = Vec::new();
+    for layout in layouts {
+        let with = |case, attachments| Case {
+            layout: Some(*layout),
+            attachments: Some(attachments),
+            ..case
+        };
+        for size in MAPPED {
+            for attachments in ATTACHMENTS {
+                for mode in [Mode::First, Mode::Repeated] {
+                    cases.push(with(Case::new(Operation::Map, mode, size), attachments));
+                }
+            }
+        }
+        cases.push(with(
+            Case::new(Operation::Frame, Mode::Repeated, 8 * MIB),
+            1,
+        ));
+    }
+    cases
+}
+
+/// The cases of a heap of those operations only, or all that nobody needs to
+/// ask for.
+pub(super) fn chosen(contiguous: bool, counting: bool, only: &[Operation]) -> Vec<Case> {
+    let mut cases = cases(contiguous, counting);
+    if !only.is_empty() {
+        cases.extend(device_cases(contiguous));
+        cases.retain(|case| only.contains(&case.operation));
+    }
+    cases
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +212,27 @@ mod tests {
                 sorted.dedup();
                 assert_eq!(sorted.len(), cases.len());
             }
+        }
+    }
+
+    #[test]
+    fn devices_are_for_those_who_ask() {
+        for contiguous in [false, true] {
+            let by_device = |only: &[Operation]| {
+                let cases = chosen(contiguous, false, only);
+                cases
+                    .iter()
+                    .filter(|case| case.operation.is_by_device())
+                    .count()
+            };
+            assert_eq!(by_device(&[]), 0);
+            assert_eq!(by_device(&[Operation::Vmap]), 0);
+            let both = [Operation::Map, Operation::Frame];
+            assert_eq!(by_device(&both), device_cases(contiguous).len());
+            let mut sorted = device_cases(contiguous);
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert_eq!(sorted.len(), by_device(&both));
         }
     }
 

@@ -5,6 +5,7 @@
 use super::case::Case;
 use super::meminfo::Meminfo;
 use super::stats::Quartiles;
+use rustix::io::Errno;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -31,6 +32,22 @@ pub(super) struct Run {
     pub(super) skipped: Vec<String>,
 }
 
+/// Why a case could not be measured on a heap.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(super) struct Failure {
+    /// What was refused: attach or map.
+    pub(super) step: String,
+    /// The kernel's answer.
+    pub(super) errno: i32,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let why = Errno::from_raw_os_error(self.errno);
+        write!(formatter, "{}: {why}", self.step)
+    }
+}
+
 /// One case on one heap. Times are nanoseconds, or instructions in a run of
 /// that kind.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -40,6 +57,12 @@ pub(super) struct Measurement {
     pub(super) against: Option<String>,
     #[serde(flatten)]
     pub(super) case: Case,
+    /// The device that has the buffer, where one has.
+    pub(super) device: Option<String>,
+    /// What stands between that and the memory.
+    pub(super) iommu: Option<String>,
+    /// Instead of times: why there are none.
+    pub(super) failure: Option<Failure>,
     /// How many operations were timed.
     pub(super) runs: usize,
     pub(super) median: Option<u64>,
@@ -50,7 +73,7 @@ pub(super) struct Measurement {
     pub(super) ratio: Option<f64>,
     pub(super) ratio_q1: Option<f64>,
     pub(super) ratio_q3: Option<f64>,
-    /// Ranges of addresses that a fragmented buffer consists of.
+    /// Ranges of addresses that the buffer consists of, where it matters.
     pub(super) segments: Option<u64>,
     /// Frames of the pipeline that began a whole period too late.
     pub(super) late: Option<u64>,
@@ -64,6 +87,9 @@ impl Measurement {
             heap: heap.to_owned(),
             against: against.map(str::to_owned),
             case,
+            device: None,
+            iommu: None,
+            failure: None,
             runs: 0,
             median: None,
             least: None,

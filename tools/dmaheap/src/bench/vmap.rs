@@ -33,13 +33,19 @@ pub(super) fn first(importer: &Importer, buffer: &Buffer) -> anyhow::Result<Vec<
     Ok(vec![nanos(importer.time_vmaps(buffer, 1)?)])
 }
 
-/// Ranges of addresses that a buffer consists of, as a device sees them.
+/// Ranges of addresses that a buffer consists of, as a device in software sees
+/// them. Those that follow each other are one: not every heap merges them.
 pub(super) fn segments(importer: &Importer, buffer: &Buffer) -> anyhow::Result<u64> {
     let attachment = importer.attach(buffer)?;
     let mapping = attachment
         .map(Direction::ToDevice)
         .context("the importer's device cannot map the buffer")?;
-    let segments = mapping.range_count();
+    let mut segments = 0;
+    let mut end = None;
+    for range in mapping.ranges()? {
+        segments += u64::from(end != Some(range.address));
+        end = Some(range.address + range.len);
+    }
     mapping.release()?;
     attachment.release()?;
     Ok(segments)

@@ -101,8 +101,13 @@ pub(super) fn wanted_ratio(contiguous: bool, case: &Case) -> Option<f64> {
 }
 
 /// Every goal, those of cases that were not measured, too.
+/// None if only cases with a device were measured, which have goals of their
+/// own.
 pub(super) fn goals(rows: &[Row]) -> Vec<Goal> {
     let mut goals = Vec::new();
+    if rows.iter().all(|row| row.case.operation.is_by_device()) {
+        return goals;
+    }
     for contiguous in [false, true] {
         for case in plan::cases(contiguous, false) {
             let row = rows.iter().find(|row| {

@@ -3,6 +3,8 @@
 //! Several runs as one list of rows, which is also what `bench.json` holds.
 
 use crate::bench::case::Case;
+use crate::bench::device;
+use crate::bench::record::Failure;
 use crate::bench::record::Kind;
 use crate::bench::record::Measurement;
 use crate::bench::record::Run;
@@ -20,6 +22,13 @@ pub(super) struct Row {
     pub(super) against: Option<String>,
     #[serde(flatten)]
     pub(super) case: Case,
+    /// The device that has the buffer, where one has: `edu` or `software`.
+    pub(super) device: Option<String>,
+    /// What stands between that and the memory: `none`, `swiotlb=force`, or an
+    /// IOMMU and how it is driven.
+    pub(super) iommu: Option<String>,
+    /// Instead of times and a ratio: why there are none.
+    pub(super) failure: Option<Failure>,
     /// How many operations were timed.
     pub(super) runs: usize,
     pub(super) median_ns: Option<u64>,
@@ -54,6 +63,9 @@ impl Row {
             heap: measurement.heap.clone(),
             against: measurement.against.clone(),
             case: measurement.case,
+            device: measurement.device.clone(),
+            iommu: measurement.iommu.clone(),
+            failure: measurement.failure.clone(),
             runs: measurement.runs,
             median_ns: by_clock(measurement.median),
             p99_ns: by_clock(measurement.p99),
@@ -72,7 +84,20 @@ impl Row {
     }
 
     fn is_of(&self, measurement: &Measurement) -> bool {
-        self.heap == measurement.heap && self.case == measurement.case
+        self.heap == measurement.heap
+            && self.case == measurement.case
+            && self.device == measurement.device
+            && self.iommu == measurement.iommu
+    }
+
+    /// The device and what stands before it, for people.
+    pub(super) fn setting(&self) -> Option<String> {
+        let device = self.device.as_ref()?;
+        Some(match self.iommu.as_deref()? {
+            device::NONE => format!("{device} without IOMMU"),
+            device::BOUNCING => format!("{device}, {}", device::BOUNCING),
+            iommu => format!("{device} behind {iommu}"),
+        })
     }
 }
 
@@ -131,8 +156,24 @@ fn of_kind(runs: &[Run], kind: Kind) -> impl Iterator<Item = (&Run, &Measurement
 /// The row of the kernel's heap that `row` was measured against.
 pub(super) fn baseline<'r>(rows: &'r [Row], row: &Row) -> Option<&'r Row> {
     let against = row.against.as_ref()?;
-    rows.iter()
-        .find(|other| other.heap == *against && other.case == row.case)
+    rows.iter().find(|other| {
+        other.heap == *against
+            && other.case == row.case
+            && other.device == row.device
+            && other.iommu == row.iommu
+    })
+}
+
+/// The settings of all rows, each once; `None` for rows without a device.
+pub(super) fn settings(rows: &[Row]) -> Vec<Option<String>> {
+    let mut settings = Vec::new();
+    for row in rows {
+        let setting = row.setting();
+        if !settings.contains(&setting) {
+            settings.push(setting);
+        }
+    }
+    settings
 }
 
 #[cfg(test)]

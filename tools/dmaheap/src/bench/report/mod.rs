@@ -2,6 +2,7 @@
 
 //! Tables, the plot and `bench.json`.
 
+mod device_goals;
 mod goals;
 mod merge;
 mod plot;
@@ -30,7 +31,8 @@ pub(crate) fn run(options: &ReportOptions) -> anyhow::Result<Outcome> {
         .collect::<anyhow::Result<Vec<Run>>>()?;
     let rows = merge::merge(&runs);
     ensure!(!rows.is_empty(), "the runs have no measurements");
-    let goals = goals::goals(&rows);
+    let mut goals = goals::goals(&rows);
+    goals.extend(device_goals::goals(&rows));
     print(&runs)?;
     output::print_text("\nThe goals:\n\n")?;
     output::print_table(&table::goals(&goals))?;
@@ -80,7 +82,12 @@ pub(super) fn print(runs: &[Run]) -> anyhow::Result<()> {
     }
     output::print_text("\n")?;
     if rows.iter().any(|row| row.against.is_some()) {
-        output::print_table(&table::pairs(&rows))?;
+        for setting in merge::settings(&rows) {
+            if let Some(setting) = &setting {
+                output::print_text(&format!("\n{setting}:\n\n"))?;
+            }
+            output::print_table(&table::pairs(&rows, setting.as_deref()))?;
+        }
     } else {
         output::print_table(&table::kernel(&rows))?;
     }

@@ -2,7 +2,9 @@
 
 //! The ratios as a plot: a bar a case, on a logarithmic axis.
 
+use super::device_goals;
 use super::goals::wanted_ratio;
+use super::merge;
 use super::merge::Row;
 use super::merge::baseline;
 use super::table::format_ns;
@@ -74,25 +76,26 @@ pub(super) fn draw(rows: &[Row]) -> String {
     let shown: Vec<&Row> = rows.iter().filter(|row| row.ratio.is_some()).collect();
     let goal = |row: &Row| {
         let against = row.against.as_deref()?;
-        wanted_ratio(pair::is_contiguous(against), &row.case)
+        device_goals::wanted_ratio(row)
+            .or_else(|| wanted_ratio(pair::is_contiguous(against), &row.case))
     };
     let axis = Axis::of(shown.iter().flat_map(|row| {
         [row.ratio, row.ratio_q1, row.ratio_q3, goal(row)]
             .into_iter()
             .flatten()
     }));
-    let mut pairs: Vec<(&str, Option<&str>)> = Vec::new();
+    let mut pairs: Vec<(&str, Option<&str>, Option<String>)> = Vec::new();
     for row in &shown {
-        let pair = (row.heap.as_str(), row.against.as_deref());
+        let pair = (row.heap.as_str(), row.against.as_deref(), row.setting());
         if !pairs.contains(&pair) {
             pairs.push(pair);
         }
     }
     // The heap that most programs use comes first.
-    pairs.sort_by_key(|(_, against)| against.is_some_and(pair::is_contiguous));
+    pairs.sort_by_key(|(_, against, _)| against.is_some_and(pair::is_contiguous));
     let mut body = Group::new();
     let mut y = TOP;
-    for (heap, against) in pairs {
+    for (heap, against, setting) in pairs {
         // Nothing of the grid behind the heading.
         body = body.add(
             Rectangle::new()
@@ -101,11 +104,15 @@ pub(super) fn draw(rows: &[Row]) -> String {
                 .set("height", HEADING - 8.0)
                 .set("fill", "white"),
         );
-        let heading = format!("{heap} against the kernel's {}", against.unwrap_or("heap"));
+        let mut heading = format!("{heap} against the kernel's {}", against.unwrap_or("heap"));
+        if let Some(setting) = &setting {
+            heading += &format!(", {setting}");
+        }
         body =
             body.add(text(heading, 24.0, y + HEADING - 14.0, 15, INK).set("font-weight", "bold"));
         y += HEADING;
-        for row in shown.iter().filter(|row| row.heap == heap) {
+        let of_heading = |row: &&&Row| row.heap == heap && row.setting() == setting;
+        for row in shown.iter().filter(of_heading) {
             body = body.add(bar(&axis, row, baseline(rows, row), goal(row), y));
             y += ROW;
         }
@@ -156,7 +163,11 @@ fn vertical(x: f64, top: f64, bottom: f64, color: &str, width: f64) -> Line {
 fn head(rows: &[Row]) -> Vec<Group> {
     let machine = rows
         .first()
-        .map(|row| format!("{}, {}", row.arch, row.config))
+        .map(|row| match merge::settings(rows).len() {
+            // Then each heading says which.
+            2.. => format!("{}, several machines", row.arch),
+            _ => format!("{}, {}", row.arch, row.config),
+        })
         .unwrap_or_default();
     let title = "How many times as fast as the kernel's C heap";
     let titles = Group::new()

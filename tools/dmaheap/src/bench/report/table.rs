@@ -42,8 +42,9 @@ fn right_aligned(table: &mut Table, from: usize) {
     }
 }
 
-/// Heaps of the module beside the kernel's: a line a case.
-pub(super) fn pairs(rows: &[Row]) -> Table {
+/// Heaps of the module beside the kernel's, with this device or without one: a
+/// line a case.
+pub(super) fn pairs(rows: &[Row], setting: Option<&str>) -> Table {
     let mut table = output::table(&[
         "HEAP",
         "OPERATION",
@@ -59,7 +60,8 @@ pub(super) fn pairs(rows: &[Row]) -> Table {
         "INSTRUCTIONS",
         "KERNEL'S",
     ]);
-    for row in rows.iter().filter(|row| row.against.is_some()) {
+    let shown = |row: &&Row| row.against.is_some() && row.setting().as_deref() == setting;
+    for row in rows.iter().filter(shown) {
         let kernel = baseline(rows, row);
         let time = |get: fn(&Row) -> Option<u64>| {
             [
@@ -76,8 +78,8 @@ pub(super) fn pairs(rows: &[Row]) -> Table {
             row.heap.clone(),
             row.case.title(),
             format_size(row.case.size),
-            metadata(row).unwrap_or(median),
-            kernel.and_then(metadata).unwrap_or(kernel_median),
+            instead(row).unwrap_or(median),
+            kernel.and_then(instead).unwrap_or(kernel_median),
             p99,
             kernel_p99,
             or_dash(row.ratio.map(three_digits)),
@@ -96,8 +98,10 @@ pub(super) fn pairs(rows: &[Row]) -> Table {
     table
 }
 
-fn metadata(row: &Row) -> Option<String> {
-    row.metadata_bytes.map(|bytes| format!("{bytes} B"))
+/// What stands in the place of a median.
+fn instead(row: &Row) -> Option<String> {
+    let bytes = row.metadata_bytes.map(|bytes| format!("{bytes} B"));
+    bytes.or_else(|| row.failure.as_ref().map(ToString::to_string))
 }
 
 /// Heaps of the kernel alone.
@@ -109,7 +113,7 @@ pub(super) fn kernel(rows: &[Row]) -> Table {
             row.case.title(),
             format_size(row.case.size),
             row.runs.to_string(),
-            metadata(row).unwrap_or_else(|| or_dash(row.median_ns.map(format_ns))),
+            instead(row).unwrap_or_else(|| or_dash(row.median_ns.map(format_ns))),
             or_dash(row.p99_ns.map(format_ns)),
             or_dash(row.cpu_ns.map(format_ns)),
         ]);
