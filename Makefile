@@ -21,7 +21,7 @@ CONFIGS ?= *
 MACHINE := tests/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module install load unload clean demo test test-configs test-mutants bench check shell clean-cache help
+.PHONY: module install load unload clean demo test test-configs test-mutants bench bench-maps check shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -51,6 +51,9 @@ test-mutants:
 
 bench:
 	@$(LAB) bench '$(ARCH)'
+
+bench-maps:
+	@$(LAB) bench-maps '$(ARCH)'
 
 check:
 	@$(LAB) check

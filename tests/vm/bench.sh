@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # bench.sh KIND CONFIG: measures, and prints what `dmaheap bench-report` reads.
-# KIND is time, control or count; CONFIG says what machine this is.
+# KIND is time, control, count or maps-WHAT; CONFIG says what machine this is.
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
@@ -14,10 +14,17 @@ insmod /lab/dma_buf_test_importer.ko || exit
 [ "$kind" = control ] || load_module || exit
 
 case $kind in
+# Both C heaps make segments that are longer than a bounce buffer can be: their
+# buffers of 1, 8 and 32 MiB cannot be mapped.
+maps-bounce) expect_log 6 'swiotlb buffer is full' ;;
+esac
+
+case $kind in
 time) set -- ;;
 # The module has no counterpart of the kernel's other areas.
 control) set -- --control system default_cma_region ;;
 count) set -- --icount ;;
+maps-*) set -- --only map,frame --time 1s ;;
 esac
 dmaheap bench --json --config "$config" "$@" 2>/run/lab/errors || {
 	status=$?
