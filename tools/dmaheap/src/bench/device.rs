@@ -40,10 +40,8 @@ const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 pub(super) const MOVED: usize = 4096;
 
 /// A sample of repeated maps is to last so long, so that the clock does not
-/// count ...
+/// count, or have the most cycles that the importer does.
 const LONG: Duration = Duration::from_millis(2);
-/// ... within these numbers of cycles.
-const LEAST_CYCLES: u64 = 4;
 const MOST_CYCLES: u64 = 1000;
 
 /// A device of the test importer.
@@ -146,13 +144,11 @@ impl Device {
             .collect()
     }
 
-    /// How many cycles make a sample of repeated maps long enough.
-    pub(super) fn cycles(&self, buffer: &Buffer, attachments: u64) -> anyhow::Result<u64> {
-        let times = self
-            .importer
-            .time_maps(buffer, Direction::Both, attachments, LEAST_CYCLES)?;
-        let one = nanos(times.repeated) / LEAST_CYCLES;
-        Ok((nanos(LONG) / one.max(1)).clamp(LEAST_CYCLES, MOST_CYCLES))
+    /// How many repeated maps last long enough to be timed together.
+    pub(super) fn cycles(&self, buffer: &Buffer) -> anyhow::Result<u64> {
+        let times = self.importer.time_maps(buffer, Direction::Both, 1, 1)?;
+        let cycles = nanos(LONG) / nanos(times.repeated).max(1);
+        Ok(cycles.clamp(1, MOST_CYCLES))
     }
 
     /// Puts bytes into edu's own buffer and returns them. They stay there.

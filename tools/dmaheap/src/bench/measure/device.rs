@@ -23,7 +23,7 @@ use dma_heap::Heap;
 use dma_heap::importer::Importer;
 use std::rc::Rc;
 
-/// Times of one sample of maps.
+/// Times of one sample of maps, but of one that takes long alone.
 const BATCH: usize = 4;
 
 /// A buffer that is mapped for the device, in all cases of its size and layout.
@@ -80,10 +80,11 @@ impl Bench<'_> {
         let attachments = u64::from(case.attachments.unwrap_or(1));
         let mut cycles = Vec::new();
         for subject in able {
-            cycles.push(match case.mode {
-                Some(Mode::First) => 0,
-                _ => device.cycles(&subject.buffer, attachments)?,
-            });
+            cycles.push(device.cycles(&subject.buffer)?);
+        }
+        let batch = if cycles.contains(&1) { 1 } else { BATCH };
+        if case.mode == Some(Mode::First) {
+            cycles.fill(0);
         }
         let sides: Vec<Side> = able.iter().map(|subject| subject.side).collect();
         interleave(&sides, self.effort(case), By::Sum, |side| {
@@ -93,11 +94,11 @@ impl Bench<'_> {
                 .context("a heap without buffers")?;
             let buffer = &subject.buffer;
             // The first of each attachment comes before those that follow it.
-            let operations = BATCH * usize::try_from(attachments * (1 + cycles))?;
+            let operations = batch * usize::try_from(attachments * (1 + cycles))?;
             self.meter
                 .sample(operations, false, || match cycles {
-                    0 => device.first_maps(buffer, attachments, BATCH),
-                    _ => device.repeated_maps(buffer, attachments, *cycles, BATCH),
+                    0 => device.first_maps(buffer, attachments, batch),
+                    _ => device.repeated_maps(buffer, attachments, *cycles, batch),
                 })
                 .map(Some)
         })
