@@ -14,12 +14,6 @@ insmod /lab/dma_buf_test_importer.ko || exit
 [ "$kind" = control ] || load_module || exit
 
 case $kind in
-# Both C heaps make segments that are longer than a bounce buffer can be: their
-# buffers of 1, 8 and 32 MiB cannot be mapped.
-maps-bounce) expect_log 6 'swiotlb buffer is full' ;;
-esac
-
-case $kind in
 time) set -- ;;
 # The module has no counterpart of the kernel's other areas.
 control) set -- --control system default_cma_region ;;

@@ -32,8 +32,7 @@ pub(super) struct Subject {
     side: Side,
     layout: Option<Layout>,
     buffer: Buffer,
-    /// Ranges of addresses that it consists of, if a device in software could
-    /// map it.
+    /// Ranges of addresses that it consists of, if the device can have it.
     segments: Option<u64>,
     /// Why the device cannot have it. Found out once: the kernel may log it.
     failure: Option<Failure>,
@@ -153,12 +152,17 @@ impl Bench<'_> {
             vec![(side, self.heap(side).alloc(case.size)?)]
         };
         for (side, buffer) in buffers {
+            let failure = device.try_map(&buffer)?;
+            let segments = match failure {
+                Some(_) => None,
+                None => Some(vmap::segments(software, &buffer)?),
+            };
             let subject = Subject {
                 side,
                 layout: case.layout,
-                segments: vmap::segments(software, &buffer).ok(),
-                failure: device.try_map(&buffer)?,
                 buffer,
+                segments,
+                failure,
             };
             self.subjects.borrow_mut().push(Rc::new(subject));
         }
