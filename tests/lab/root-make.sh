@@ -73,9 +73,6 @@ DEBIAN_FRONTEND=noninteractive timeout 1800 chroot "$dir" apt-get -q -y install 
 chroot "$dir" sh -euc '
 	cd /tmp
 	apt-get -q -o APT::Sandbox::User=root download libstd-rust-dev:arm64 libstd-rust-dev:i386
-	for deb in *.deb; do
-		dpkg-deb -x "$deb" /
-		rm "$deb"
-	done'
+	find . -name "*.deb" -exec dpkg-deb -x {} / \; -delete'
 chroot "$dir" apt-get -q clean
 umount "$dir/proc"
