@@ -15,11 +15,9 @@
 #include <linux/memory.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
-#include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
-#include <linux/sizes.h>
 #include <linux/swap.h>
 #include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
@@ -200,12 +198,7 @@ void rust_dma_heap_sg_copy_dma(struct scatterlist *to, struct scatterlist *from)
 
 unsigned int rust_dma_heap_max_segment_size(const struct device *dev)
 {
-	unsigned int size = dev->dma_parms ? dev->dma_parms->max_segment_size : 0;
-
-	/* The PCI core sets this for every device, so it says nothing about the driver. */
-	if (dev_is_pci(dev) && size == SZ_64K)
-		return 0;
-	return size;
+	return dev->dma_parms ? dev->dma_parms->max_segment_size : 0;
 }
 
 unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev)

@@ -96,6 +96,9 @@ impl Edu {
         device.enable_device_mem()?;
         // SAFETY: Nobody maps anything for the device before it is in the list.
         unsafe { device.dma_set_mask_and_coherent(mask)? };
+        // The engine takes what address it gets; the PCI core says 64 KiB for those who say nothing.
+        // SAFETY: As above.
+        unsafe { device.dma_set_max_seg_size(u32::MAX) };
         device.set_master();
 
         let registers = device
