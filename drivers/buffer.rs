@@ -5,9 +5,9 @@
 //! # Locking
 //!
 //! From the outside in: `mmap_lock` or a VMA lock, `dmabuf->resv`, [`Buffer::state`],
-//! [`Attachments`], [`Attachment::tables`], `fs_reclaim`, the spinlock of a [`pool`](crate::pool). The dma-buf core
-//! holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none of these but the
-//! VMA lock: what they change is a mark in each block, and page tables.
+//! [`Attachments`], [`Attachment::tables`], `fs_reclaim`, the spinlock of a [`pool`](crate::pool).
+//! The dma-buf core holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none
+//! of these but the VMA lock: what they change is a mark in each block, and page tables.
 
 #![deny(unsafe_code)]
 

@@ -136,9 +136,7 @@ impl MappedAttachment {
             }
         })
     }
-}
 
-impl MappedAttachment {
     /// Returns the DMA address of byte `offset` of the buffer, and how many of `len` bytes follow it
     /// there.
     ///
