@@ -10,6 +10,7 @@ use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::refused;
 use crate::outcome::skip;
+use crate::patience::ample;
 use crate::system;
 use crate::target::Target;
 use crate::target::argument;
@@ -103,7 +104,7 @@ fn at_once(target: &Target, len: u64, wanted: Errno) -> Result<(), Failure> {
     let start = Instant::now();
     refuse_length(target, len, wanted)?;
     let time = start.elapsed();
-    if time > Duration::from_secs(1) {
+    if time > ample(Duration::from_secs(1)) {
         return fail(format!("the refusal took {time:?}"));
     }
     Ok(())

@@ -13,6 +13,7 @@ use crate::outcome::errno;
 use crate::outcome::fail;
 use crate::outcome::refused;
 use crate::outcome::skip;
+use crate::patience::ample;
 use crate::reached::Count;
 use crate::reached::Ops;
 use crate::reached::by_importer;
@@ -147,7 +148,7 @@ fn film(target: &Target, capture: &Capture, format: FrameFormat, each: Ops) -> T
     capture.start()?;
     let mut last = None;
     for _ in 0..FRAMES.max(2 * places) {
-        let frame = capture.dequeue(PATIENCE)?;
+        let frame = capture.dequeue(ample(PATIENCE))?;
         if frame.len != format.size {
             return fail(format!(
                 "a frame has {} of {} bytes",

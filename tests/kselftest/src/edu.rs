@@ -15,6 +15,7 @@ use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::fail;
 use crate::outcome::skip;
+use crate::patience::ample;
 use crate::target::Target;
 use dma_heap::Buffer;
 use dma_heap::Errno;
@@ -195,7 +196,7 @@ impl Log {
     fn expect_fault(&mut self, address: u64) -> Result<(), Failure> {
         let start = Instant::now();
         let mut lines = String::new();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < ample(PATIENCE) {
             while let Some(line) = Self::line(&mut self.0)? {
                 if reports_fault(&line, address) {
                     return Ok(());

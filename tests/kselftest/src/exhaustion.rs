@@ -13,6 +13,7 @@ use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::skip;
+use crate::patience::ample;
 use crate::system;
 use crate::target::Target;
 use crate::target::page;
@@ -74,7 +75,7 @@ fn killed(target: &Target) -> TestResult {
         victim.0.kill()?;
         victim.0.wait()?;
         let time = start.elapsed();
-        if time > PROMPT {
+        if time > ample(PROMPT) {
             return fail(format!(
                 "killed in an allocation of {size} bytes, it took {time:?}"
             ));
@@ -88,7 +89,7 @@ fn killed(target: &Target) -> TestResult {
         if now.saturating_add(size / 2) > before {
             return Ok(Pass);
         }
-        if start.elapsed() > PROMPT {
+        if start.elapsed() > ample(PROMPT) {
             return fail(format!(
                 "killed in allocations of {size} bytes, {} bytes of memory are missing",
                 before - now

@@ -27,6 +27,7 @@ mod mmap;
 mod numa;
 mod options;
 mod outcome;
+mod patience;
 mod permission;
 mod pool;
 mod pressure;
@@ -101,6 +102,9 @@ vivid (n_devs=2 allocators=0,1) are. NUMBER is what an earlier run printed, to
 have its random numbers again. COUNT is how many random sequences the topic
 coherence goes through on each heap (default 100).
 
+DMAHEAP_PATIENCE=NUMBER in the environment has the tests wait so many times as
+long for what is to come, on a machine that is slow.
+
 Exit status: 0 passed, 1 failed, 4 skipped (nothing could be tested)
 
 Topics: ";
@@ -123,6 +127,9 @@ fn main() -> ExitCode {
         }
     };
     let mut tap = Tap::start();
+    if let Err(what) = patience::read() {
+        return tap.bail_out(&what);
+    }
     let Some(seed) = options.seed.or_else(|| pattern::random_word().ok()) else {
         return tap.bail_out("the kernel has no random number: name one with --seed=NUMBER");
     };

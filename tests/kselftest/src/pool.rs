@@ -11,6 +11,7 @@ use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::skip;
+use crate::patience::ample;
 use crate::system;
 use crate::target::Target;
 use crate::target::page;
@@ -185,7 +186,7 @@ fn wait_for_trim(warm: &Warm<'_>) -> Result<(), Failure> {
     let start = Instant::now();
     while warm.held()? > 0 {
         let waited = start.elapsed();
-        if waited > 2 * TRIM + Duration::from_secs(1) {
+        if waited > 2 * TRIM + ample(Duration::from_secs(1)) {
             return fail(format!(
                 "after {waited:?} with a trim time of {TRIM:?}, {} bytes are still kept",
                 warm.held()?

@@ -4,6 +4,7 @@
 
 use crate::outcome::Failure;
 use crate::outcome::fail;
+use crate::patience::ample;
 use crate::system;
 use dma_heap::Errno;
 use dma_heap::Error;
@@ -96,7 +97,7 @@ impl Target {
             if now == before {
                 return Ok(());
             }
-            if start.elapsed() > SETTLE {
+            if start.elapsed() > ample(SETTLE) {
                 return fail(format!(
                     "the heap's `used` was {before:?} and is {now:?} (does another process use \
                      the heap?)"

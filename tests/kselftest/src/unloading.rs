@@ -13,6 +13,7 @@ use crate::outcome::TestResult;
 use crate::outcome::fail;
 use crate::outcome::refused;
 use crate::outcome::skip;
+use crate::patience::ample;
 use crate::system;
 use crate::target::Target;
 use crate::target::page;
@@ -53,7 +54,7 @@ pub(crate) fn users() -> Option<usize> {
 pub(crate) fn expect_users(what: &str, count: usize) -> Result<(), Failure> {
     let start = Instant::now();
     while users() != Some(count) {
-        if start.elapsed() > SETTLE {
+        if start.elapsed() > ample(SETTLE) {
             return fail(format!(
                 "{what}, the module has {:?} users instead of {count} (does another process use \
                  it?)",

@@ -7,6 +7,7 @@ use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::skip;
+use crate::patience::ample;
 use crate::target::Target;
 use dma_heap::MODULE_NAME;
 use std::path::PathBuf;
@@ -82,6 +83,9 @@ pub(crate) fn with(target: &Target, test: impl FnOnce(&Warm<'_>) -> TestResult) 
     ) else {
         return fail("the heap lacks pool_cap or pool_trim_ms");
     };
+    if cap == 0 {
+        return skip("pool_cap is 0: the heap keeps nothing warm");
+    }
     let warm = Warm {
         target,
         counters: PathBuf::from("/sys/kernel/debug")
@@ -183,7 +187,7 @@ impl Warm<'_> {
     ) -> Result<(), Failure> {
         let start = Instant::now();
         while !holds()? {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > ample(PATIENCE) {
                 return fail(format!(
                     "waited in vain: {what}; {} bytes are kept, and the counters are {:?}",
                     self.held()?,
