@@ -17,11 +17,13 @@ ARCH ?= amd64
 MUTANTS ?= *
 # The machines of `make test-configs` to try.
 CONFIGS ?= *
+# The machines of `make sanitize` to try.
+SANITIZE ?= *
 
 MACHINE := tests/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module install load unload clean demo test test-configs test-mutants bench bench-maps check shell clean-cache help
+.PHONY: module install load unload clean demo test test-configs test-mutants sanitize bench bench-maps check shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -48,6 +50,9 @@ test-configs:
 
 test-mutants:
 	@$(LAB) test-mutants '$(MUTANTS)'
+
+sanitize:
+	@$(LAB) sanitize '$(SANITIZE)'
 
 bench:
 	@$(LAB) bench '$(ARCH)'

@@ -1,11 +1,14 @@
 # shellcheck shell=bash disable=SC2034
 # SPDX-License-Identifier: GPL-2.0
 #
-# What differs from architecture to architecture.
+# What differs from architecture to architecture, and from kernel to kernel.
 
 # arch_select ARCH: sets the variables below for amd64 or arm64.
 arch_select() {
 	ARCH=$1
+	# The kernel is the stock one; its functions are kernel_make and so on.
+	KERNEL=kernel
+	OUT=$BUILD/$ARCH
 	case $ARCH in
 	amd64)
 		KARCH=x86
@@ -30,4 +33,12 @@ arch_select() {
 		;;
 	*) die "no such architecture: $ARCH" "The lab knows ARCH=amd64 and ARCH=arm64." ;;
 	esac
+}
+
+# sanitizer_select: amd64 with the kernel of sanitizer-build.sh; its functions are
+# sanitizer_make and so on.
+sanitizer_select() {
+	arch_select amd64
+	KERNEL=sanitizer
+	OUT=$BUILD/sanitizer
 }

@@ -38,7 +38,7 @@ lab_vm() {
 	shift
 	prepare "$ARCH"
 	prepare_stock_tests
-	prepare_initramfs "$BUILD/$ARCH/$SELFTEST" "$(stock_modules_dir)"
+	prepare_initramfs "$OUT/$SELFTEST" "$(stock_modules_dir)"
 	printf '. /lab/lib.sh\n%s\n' "$*" >"$BUILD/log/vm-job"
 	vm_run vm 600 "$BUILD/log/vm-job" || status=$?
 	[ ! -e "$BUILD/log/vm-vm.out" ] || cat "$BUILD/log/vm-vm.out"

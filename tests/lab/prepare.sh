@@ -35,7 +35,7 @@ prepare_c_heaps() {
 prepare_stock_tests() {
 	step "fetch drivers of the stock kernel for $ARCH" "stock-modules-$ARCH" stock_modules_fetch
 	step "build the kernel's selftest for $ARCH" "selftest-$ARCH" \
-		selftest_build "${CROSS}gcc-14" "$BUILD/$ARCH/$SELFTEST"
+		selftest_build "${CROSS}gcc-14" "$OUT/$SELFTEST"
 }
 
 prepare_tools() {
@@ -45,8 +45,8 @@ prepare_tools() {
 
 # prepare_initramfs [FILE...]: FILEs beside the usual content.
 prepare_initramfs() {
-	initramfs_build "$BUILD/$ARCH/initramfs.cpio" "$(kernel_dir)/package/usr/bin/busybox" \
-		"$BUILD/$ARCH"/{"$MODULE","$IMPORTER"}.ko "$BUILD/$ARCH"/{dmaheap,dmaheap-kselftest} "$@"
+	initramfs_build "$OUT/initramfs.cpio" "$(kernel_dir)/package/usr/bin/busybox" \
+		"$OUT"/{"$MODULE","$IMPORTER"}.ko "$BUILD/$ARCH"/{dmaheap,dmaheap-kselftest} "$@"
 }
 
 # prepare ARCH: all of it, for the commands that need one machine.

@@ -9,11 +9,11 @@ SELFTEST=dmabuf-heap
 # selftest_build COMPILER OUT: the program, linked statically as its Makefile
 # wants it.
 selftest_build() {
-	local dir=$BUILD/$ARCH/selftest-$1
+	local dir=$OUT/selftest-$1
 	mkdir -p "$dir"
-	kernel_make -j"$JOBS" headers
+	"${KERNEL}_make" -j"$JOBS" headers
 	# Without FORCE_TARGETS a test that does not build counts as a success.
 	make -C "$(source_dir)/tools/testing/selftests" O="$dir" TARGETS=dmabuf-heaps FORCE_TARGETS=1 \
-		ARCH="$KARCH" CC="$1" KHDR_INCLUDES="-isystem $(kernel_dir)/o/usr/include"
+		ARCH="$KARCH" CC="$1" KHDR_INCLUDES="-isystem $("${KERNEL}_dir")/o/usr/include"
 	cp "$dir/kselftest/dmabuf-heaps/$SELFTEST" "$2"
 }

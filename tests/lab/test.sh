@@ -91,7 +91,7 @@ test_prepare_i386() {
 test_initramfs() {
 	local heaps
 	mapfile -t heaps < <(c_heaps)
-	prepare_initramfs "${heaps[@]}" "$BUILD/$ARCH/$SELFTEST" "$(stock_modules_dir)" "$@"
+	prepare_initramfs "${heaps[@]}" "$OUT/$SELFTEST" "$(stock_modules_dir)" "$@"
 }
 
 # result NAME COMMAND...: takes the command's output as the TAP file NAME.
@@ -113,6 +113,9 @@ test_on_host() {
 # The kernel command line of a suite's machine.
 test_append() {
 	case $1 in
+	sanitize-nodes) say "page_owner=on page_poison=1 $(test_append "${1/sanitize/suite}")" ;;
+	sanitize-kunit) say "page_owner=on page_poison=1 kunit.enable=1 kunit.autorun=1 $APPEND" ;;
+	sanitize-*) say "page_owner=on page_poison=1 $(test_append suite-iommu-strict)" ;;
 	suite-nocma) ;;
 	suite-zeroing) say "$APPEND init_on_alloc=0" ;;
 	suite-bounce) say "$APPEND swiotlb=force,track_hiwater" ;;
@@ -138,10 +141,10 @@ test_is_strict() {
 # What QEMU is told beside the usual, in words, for a suite's machine on $ARCH.
 test_machine() {
 	case $1 in
-	suite | suite-iommu* | suite-swiotlb) say -device edu,dma_mask=0xffffffffffffffff ;;
+	suite | suite-iommu* | suite-swiotlb | sanitize-*) say -device edu,dma_mask=0xffffffffffffffff ;;
 	esac
 	case $ARCH-$1 in
-	amd64-suite-iommu*) say -machine kernel-irqchip=split -device intel-iommu,intremap=on ;;
+	amd64-suite-iommu* | amd64-sanitize-*) say -machine kernel-irqchip=split -device intel-iommu,intremap=on ;;
 	arm64-suite-iommu*) say -machine iommu=smmuv3 ;;
 	esac
 	case $1 in
@@ -158,6 +161,13 @@ test_machine() {
 	suite-nodes)
 		say -m 1G,slots=1,maxmem=2G -smp 2,sockets=2 \
 			-object memory-backend-ram,id=one,size=512M -object memory-backend-ram,id=two,size=512M \
+			-numa node,memdev=one,cpus=0 -numa node,memdev=two,cpus=1 \
+			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable,node=1
+		;;
+	# A sanitizer needs a share of it for itself.
+	sanitize-nodes)
+		say -m 2G,slots=1,maxmem=4G -smp 2,sockets=2 \
+			-object memory-backend-ram,id=one,size=1G -object memory-backend-ram,id=two,size=1G \
 			-numa node,memdev=one,cpus=0 -numa node,memdev=two,cpus=1 \
 			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable,node=1
 		;;

@@ -49,13 +49,13 @@ vm_command() {
 	mkdir "$dir/lab"
 	cp "$job" "$dir/lab/job"
 	[ "${#VM_FILES[@]}" -eq 0 ] || cp "${VM_FILES[@]}" "$dir/lab/"
-	archive "$dir" | cat "$BUILD/$ARCH/initramfs.cpio" - >"$BUILD/log/vm-$name.cpio"
+	archive "$dir" | cat "$OUT/initramfs.cpio" - >"$BUILD/log/vm-$name.cpio"
 	rm -r "$dir"
 	QEMU_COMMAND=("$QEMU" -nodefaults -no-user-config -display none -no-reboot
 		"${MACHINE[@]}" "${ACCEL[@]}" -m "${VM_MEMORY:-1G}"
 		# The device of the stock driver bochs, one of the importers.
 		-device bochs-display
-		-kernel "$(kernel_image)" -initrd "$BUILD/log/vm-$name.cpio"
+		-kernel "$("${KERNEL}_image")" -initrd "$BUILD/log/vm-$name.cpio"
 		-append "console=$CONSOLE loglevel=7 printk.devkmsg=on panic=-1 $append")
 }
 

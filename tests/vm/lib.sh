@@ -3,18 +3,26 @@
 # For the scripts that run in a virtual machine: loading the module, and TAP.
 
 MODULE=rust_dma_heap
+# It is there in a kernel that looks for leaks.
+KMEMLEAK=/sys/kernel/debug/kmemleak
 [ -d /run/lab ] || mkdir -p /run/lab
 
 # load_module [PARAMETER=VALUE...]: the first call of a boot marks the place in
 # the kernel log from where on the log check reads, and notes what the system
-# looks like without the module.
+# looks like without the module. With pool_cap in the environment the heaps keep
+# that many bytes at most.
 load_module() {
 	if [ ! -e /run/lab/marked ]; then
 		traces >/run/lab/before
+		# What lies lost already is not ours.
+		[ ! -e "$KMEMLEAK" ] || echo clear >"$KMEMLEAK"
 		echo "<5>lab: the log check begins here" >/dev/kmsg
 		: >/run/lab/marked
 	fi
-	insmod "/lab/$MODULE.ko" "$@"
+	insmod "/lab/$MODULE.ko" "$@" || return
+	[ -z "${pool_cap:-}" ] || for heap in $(own_heaps); do
+		echo "$pool_cap" >"$(heap_dir "$heap")/pool_cap" || return
+	done
 }
 
 # The stock kernel's drivers that import dma-bufs: of vivid, one device for each
@@ -145,11 +153,12 @@ skip() {
 finish() { [ "$failures" -eq 0 ]; }
 
 # run_test NAME TIMEOUT COMMAND...: puts the output of COMMAND between two lines
-# by which the lab cuts it out again, with its status.
+# by which the lab cuts it out again, with its status. On a slow machine, where
+# DMAHEAP_PATIENCE is a number, it may take that many times as long.
 run_test() {
 	echo "### begin $1"
 	test_name=$1
-	test_time=$2
+	test_time=$(($2 * ${DMAHEAP_PATIENCE:-1}))
 	shift 2
 	timeout -s KILL "$test_time" "$@"
 	printf '\n### end %s %s\n' "$test_name" "$?"

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The end of a machine of make sanitize: the module goes, and nothing of it is
+# left. Each check must still have been at work, too: some of them switch
+# themselves off without more than a line in the log.
+
+# shellcheck source=tests/vm/lib.sh
+. /lab/lib.sh
+plan 8
+
+dma_api=/sys/kernel/debug/dma-api
+
+# Blocks of pages, with the stack that allocated them, that nobody has freed:
+# those that a function of our modules asked for. (Pages of the slab and page
+# tables stay with the kernel, whoever needed them first.)
+own_pages() {
+	awk -v RS= '/\[(rust_dma_heap|dma_buf_test_importer)\]/ &&
+		!/allocate_slab|new_slab|p[tmu]d_alloc|p4d_alloc|kasan_populate|stack_depot/' \
+		/sys/kernel/debug/page_owner_stacks/show_stacks
+}
+
+if ! loaded; then
+	load_module || diag "it does not load"
+fi
+for heap in $(own_heaps); do
+	echo 0 >"$(heap_dir "$heap")/pool_cap"
+	used="$used$(cat "$(heap_dir "$heap")/used") "
+done
+sleep 1
+is "no buffer is left" "$(echo "$used" | tr -d '0 ')" ""
+is "no page of the heaps is left" "$(own_pages)" ""
+rmmod dma_buf_test_importer 2>/dev/null
+unload_module
+ok $? "the module unloads"
+# What no processor refers to any more counts only some seconds after it was
+# made, and a value that is still in a register may hide it.
+sleep 6
+echo scan >"$KMEMLEAK" && sleep 1 && echo scan >"$KMEMLEAK"
+ok $? "kmemleak scans"
+is "kmemleak finds nothing" "$(cat "$KMEMLEAK")" ""
+is "the DMA API has been checked to the end" "$(cat $dma_api/disabled)" N
+is "no DMA mapping is left" "$(grep -E "$MODULE|dma_buf_test_importer|edu" $dma_api/dump)" ""
+is "locks have been checked to the end" "$(awk '$1 == "debug_locks:" { print $2 }' /proc/lockdep_stats)" 1
+finish
