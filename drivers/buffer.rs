@@ -137,23 +137,18 @@ impl Exporter for Buffer {
         }
     }
 
-    fn map(
-        &self,
-        attachment: &Attachment,
-        device: &Device,
-        direction: DataDirection,
-    ) -> Result<Arc<SgTable>> {
-        let mut table = attachment.map(device, direction);
+    fn map(&self, attachment: &Attachment, direction: DataDirection) -> Result<Arc<SgTable>> {
+        let mut table = attachment.map(direction);
 
         // Address space of an IOMMU may be what is missing: kept mappings hold some.
         if is_short(&table) && self.export.attachments.drop_idle_mappings(|_| true) > 0 {
-            table = attachment.map(device, direction);
+            table = attachment.map(direction);
             for _ in 0..FLUSHES {
                 if !is_short(&table) {
                     break;
                 }
                 fsleep(FLUSH);
-                table = attachment.map(device, direction);
+                table = attachment.map(direction);
             }
         }
         if table.is_ok() {

@@ -72,12 +72,7 @@ pub(crate) trait Exporter: Sized + Send + Sync + 'static {
     fn detach(&self, attachment: Arc<Self::Attachment>);
 
     /// Maps the whole buffer for an attached device.
-    fn map(
-        &self,
-        attachment: &Self::Attachment,
-        device: &Device,
-        direction: DataDirection,
-    ) -> Result<Arc<SgTable>>;
+    fn map(&self, attachment: &Self::Attachment, direction: DataDirection) -> Result<Arc<SgTable>>;
 
     /// Takes back a table that [`Exporter::map`] returned for this attachment.
     fn unmap(&self, attachment: &Self::Attachment, table: Arc<SgTable>);
@@ -270,14 +265,13 @@ impl<T: Exporter> Vtable<T> {
     /// `attachment` must be valid for `'a`, and one that [`Self::attach`] has set up.
     unsafe fn attached<'a>(
         attachment: *mut bindings::dma_buf_attachment,
-    ) -> (&'a T, &'a T::Attachment, &'a Device) {
+    ) -> (&'a T, &'a T::Attachment) {
         // SAFETY: By the safety requirements of this function, the fields are valid: `priv_` holds
-        // a reference since `attach`, and the importer keeps its device while it is attached.
+        // a reference since `attach`.
         unsafe {
             (
                 Self::exporter((*attachment).dmabuf),
                 &*(*attachment).priv_.cast::<T::Attachment>(),
-                Device::from_raw((*attachment).dev),
             )
         }
     }
@@ -325,9 +319,9 @@ impl<T: Exporter> Vtable<T> {
         raw_direction: bindings::dma_data_direction,
     ) -> *mut bindings::sg_table {
         // SAFETY: By the safety requirements of this function.
-        let (exporter, ours, device) = unsafe { Self::attached(attachment) };
+        let (exporter, ours) = unsafe { Self::attached(attachment) };
 
-        match direction(raw_direction).and_then(|dir| exporter.map(ours, device, dir)) {
+        match direction(raw_direction).and_then(|dir| exporter.map(ours, dir)) {
             Ok(table) => SgTable::into_raw(table),
             Err(e) => e.to_ptr(),
         }
@@ -342,7 +336,7 @@ impl<T: Exporter> Vtable<T> {
         _raw_direction: bindings::dma_data_direction,
     ) {
         // SAFETY: By the safety requirements of this function.
-        let (exporter, ours, _) = unsafe { Self::attached(attachment) };
+        let (exporter, ours) = unsafe { Self::attached(attachment) };
         // SAFETY: `map_dma_buf` gave this reference away.
         let table = unsafe { SgTable::from_raw(table) };
 

@@ -34,22 +34,17 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A DMA mapping that a table currently has.
-struct Mapping {
-    device: ARef<Device>,
-    direction: DataDirection,
-}
-
-/// The scatterlist of a whole buffer, with the memory that it describes.
+/// The scatterlist of a whole buffer, with the memory that it describes, cut for one device.
 ///
 /// # Invariants
 ///
 /// - `table` is an initialized `struct sg_table` whose entries cover the memory in order.
-/// - If and only if `mapping` is [`Some`], it is DMA-mapped for that device in that direction. A
+/// - If and only if `direction` is [`Some`], it is DMA-mapped for `device` in that direction. A
 ///   duplicate has no mapping of its own.
 pub(crate) struct SgTable {
     table: Opaque<bindings::sg_table>,
-    mapping: Option<Mapping>,
+    device: ARef<Device>,
+    direction: Option<DataDirection>,
     /// Keeps the pages in place for as long as a device may reach them.
     blocks: Arc<BlockList>,
     /// The table that this one is a duplicate of: keeps the mapping that both show.
@@ -64,16 +59,17 @@ unsafe impl Send for SgTable {}
 unsafe impl Sync for SgTable {}
 
 impl SgTable {
-    /// Makes a table of `blocks` with as few entries as `limits` allow.
+    /// Makes a table of `blocks` for `device`, with as few entries as `limits` allow.
     ///
     /// Wraps `sg_alloc_table()` and `sg_set_page()`. May sleep; fails with `ENOMEM` rather than
     /// have the OOM killer called.
     pub(crate) fn new(
+        device: &Device,
         blocks: Arc<BlockList>,
         limits: SegmentLimits,
     ) -> Result<Pin<UniqueArc<Self>>> {
         let nents = segments::of_blocks(&blocks, limits).count();
-        let this = Self::with_entries(nents, blocks.clone(), None)?;
+        let this = Self::with_entries(nents, device, blocks.clone(), None)?;
         let segments = segments::of_blocks(&blocks, limits);
 
         for (sg, segment) in this.entries().zip(segments) {
@@ -95,7 +91,12 @@ impl SgTable {
     /// The mapping stays that of `mapped`, which lives at least as long.
     pub(crate) fn duplicate(mapped: Arc<Self>) -> Result<Arc<Self>> {
         let nents = mapped.entries().count();
-        let this = Self::with_entries(nents, mapped.blocks.clone(), Some(mapped.clone()))?;
+        let this = Self::with_entries(
+            nents,
+            &mapped.device,
+            mapped.blocks.clone(),
+            Some(mapped.clone()),
+        )?;
 
         for (to, from) in this.entries().zip(mapped.entries()) {
             // SAFETY: Both are entries of initialized tables; nobody else has `to` yet.
@@ -110,6 +111,7 @@ impl SgTable {
     /// Allocates a table of `nents` entries that are still empty.
     fn with_entries(
         nents: usize,
+        device: &Device,
         blocks: Arc<BlockList>,
         original: Option<Arc<SgTable>>,
     ) -> Result<Self> {
@@ -128,7 +130,8 @@ impl SgTable {
         // INVARIANT: The callers fill the entries in before anyone else gets the value.
         Ok(Self {
             table,
-            mapping: None,
+            device: device.into(),
+            direction: None,
             blocks,
             _original: original,
         })
@@ -148,21 +151,21 @@ impl SgTable {
 
     /// Returns the direction of the DMA mapping, if there is one.
     pub(crate) fn direction(&self) -> Option<DataDirection> {
-        self.mapping.as_ref().map(|mapping| mapping.direction)
+        self.direction
     }
 
-    /// Maps the table for DMA by `device`.
+    /// Maps the table for DMA by its device.
     ///
     /// Wraps `dma_map_sgtable()`. May sleep. Returns `EBUSY` if it is mapped already and `EINVAL`
     /// if the device has no DMA mask, which the C side answers with a warning in the log.
-    pub(crate) fn map(self: Pin<&mut Self>, device: &Device, direction: DataDirection) -> Result {
+    pub(crate) fn map(self: Pin<&mut Self>, direction: DataDirection) -> Result {
         let this = self.get();
 
-        if this.mapping.is_some() {
+        if this.direction.is_some() {
             return Err(EBUSY);
         }
 
-        let dev = raw_device(device);
+        let dev = raw_device(&this.device);
 
         // SAFETY: The device is valid.
         if !unsafe { bindings::rust_dma_heap_device_has_dma_mask(dev) } {
@@ -171,7 +174,7 @@ impl SgTable {
 
         // A direction keeps no device from writing.
         this.blocks.mark_all();
-        if dma_limits::is_behind_iommu(device) {
+        if dma_limits::is_behind_iommu(&this.device) {
             this.blocks.set_lingers();
         }
 
@@ -182,10 +185,7 @@ impl SgTable {
         })?;
 
         // INVARIANT: The table was just mapped.
-        this.mapping = Some(Mapping {
-            device: device.into(),
-            direction,
-        });
+        this.direction = Some(direction);
         Ok(())
     }
 
@@ -208,13 +208,13 @@ impl SgTable {
     ///
     /// Syncs in the direction of the mapping. Does nothing for a table that is not mapped.
     pub(crate) fn sync_for_cpu(&self) {
-        if let Some(mapping) = &self.mapping {
+        if let Some(direction) = self.direction {
             // SAFETY: By the type invariants, the table is mapped for this device and direction.
             unsafe {
                 bindings::rust_dma_heap_dma_sync_sgtable_for_cpu(
-                    raw_device(&mapping.device),
+                    raw_device(&self.device),
                     self.table.get(),
-                    mapping.direction.into(),
+                    direction.into(),
                 )
             };
         }
@@ -224,13 +224,13 @@ impl SgTable {
     ///
     /// Syncs in the direction of the mapping. Does nothing for a table that is not mapped.
     pub(crate) fn sync_for_device(&self) {
-        if let Some(mapping) = &self.mapping {
+        if let Some(direction) = self.direction {
             // SAFETY: By the type invariants, the table is mapped for this device and direction.
             unsafe {
                 bindings::rust_dma_heap_dma_sync_sgtable_for_device(
-                    raw_device(&mapping.device),
+                    raw_device(&self.device),
                     self.table.get(),
-                    mapping.direction.into(),
+                    direction.into(),
                 )
             };
         }
@@ -261,14 +261,14 @@ impl SgTable {
     }
 
     fn end_mapping(&mut self, attributes: c_ulong) {
-        if let Some(mapping) = self.mapping.take() {
+        if let Some(direction) = self.direction.take() {
             // SAFETY: By the type invariants, the table was mapped for this device and direction,
             // and `take()` made sure that this is the only time that it is unmapped.
             unsafe {
                 bindings::dma_unmap_sgtable(
-                    raw_device(&mapping.device),
+                    raw_device(&self.device),
                     self.table.get(),
-                    mapping.direction.into(),
+                    direction.into(),
                     attributes,
                 )
             };

@@ -115,7 +115,7 @@ impl Attachment {
                 return Err(EBUSY);
             }
 
-            let table = SgTable::new(blocks, SegmentLimits::of(device))?;
+            let table = SgTable::new(device, blocks, SegmentLimits::of(device))?;
 
             Ok(try_pin_init!(Self {
                 export,
@@ -129,34 +129,43 @@ impl Attachment {
         })
     }
 
-    /// Maps the buffer for `device`. May sleep.
+    /// Maps the buffer for the device. May sleep.
     ///
     /// Returns `EBUSY` while it is mapped in another direction, and `EINVAL` if the device has no
     /// DMA mask.
-    pub(super) fn map(&self, device: &Device, direction: DataDirection) -> Result<Arc<SgTable>> {
+    pub(super) fn map(&self, direction: DataDirection) -> Result<Arc<SgTable>> {
         let mut tables = self.tables.lock();
 
         if tables.is_outstanding() {
             return Self::map_again(&mut tables, direction);
         }
 
-        let mut table = tables.take_idle()?;
-        let mapped = if table.direction() == Some(direction) {
-            table.sync_for_device();
-            Ok(())
-        } else {
-            // Only a kept mapping is still there, and it was synced by the last unmap.
-            table.as_mut().unmap_synced();
-            table
-                .as_mut()
-                .map(device, direction)
-                .inspect(|()| self.export.mappings.add(1))
+        let kept = tables.primary.as_ref();
+        let table = match kept.filter(|table| table.direction() == Some(direction)) {
+            Some(table) => {
+                table.sync_for_device();
+                table.clone()
+            }
+            None => self.map_anew(&mut tables, direction)?,
         };
+
+        tables.primary_is_lent = true;
+        Ok(table)
+    }
+
+    /// Maps the idle table.
+    fn map_anew(&self, tables: &mut Tables, direction: DataDirection) -> Result<Arc<SgTable>> {
+        let mut table = tables.take_idle()?;
+
+        // Only a kept mapping is still there, and it was synced by the last unmap.
+        table.as_mut().unmap_synced();
+
+        let mapped = table.as_mut().map(direction);
         let table = Arc::from(table);
 
         tables.primary = Some(table.clone());
         mapped?;
-        tables.primary_is_lent = true;
+        self.export.mappings.add(1);
         Ok(table)
     }
 
