@@ -161,7 +161,17 @@ impl Region {
         if !self.readable || !self.holds(offset, to.len()) {
             return None;
         }
-        for (index, byte) in (offset..).zip(to) {
+        let (head, rest) = to.split_at_mut(bytes_to_word(offset, to.len()));
+        let (words, tail) = rest.split_at_mut(rest.len() / WORD * WORD);
+        let first = offset + head.len();
+        let last = first + words.len();
+        for (index, bytes) in (first / WORD..).zip(words.chunks_exact_mut(WORD)) {
+            // SAFETY: `holds` has shown that all of them lie inside.
+            let from = unsafe { self.words().add(index) };
+            // SAFETY: Mapped and readable by the invariants, and aligned.
+            *bytes.first_chunk_mut()? = unsafe { from.read_volatile() }.to_ne_bytes();
+        }
+        for (index, byte) in (offset..).zip(head).chain((last..).zip(tail)) {
             // SAFETY: `holds` has shown that all of them lie inside.
             let from = unsafe { self.base.add(index) };
             // SAFETY: Mapped and readable by the invariants.
@@ -175,7 +185,17 @@ impl Region {
         if !self.writable || !self.holds(offset, from.len()) {
             return None;
         }
-        for (index, byte) in (offset..).zip(from) {
+        let (head, rest) = from.split_at(bytes_to_word(offset, from.len()));
+        let (words, tail) = rest.split_at(rest.len() / WORD * WORD);
+        let first = offset + head.len();
+        let last = first + words.len();
+        for (index, bytes) in (first / WORD..).zip(words.chunks_exact(WORD)) {
+            // SAFETY: `holds` has shown that all of them lie inside.
+            let to = unsafe { self.words().add(index) };
+            // SAFETY: Mapped and writable by the invariants, and aligned.
+            unsafe { to.write_volatile(u64::from_ne_bytes(*bytes.first_chunk()?)) };
+        }
+        for (index, byte) in (offset..).zip(head).chain((last..).zip(tail)) {
             // SAFETY: `holds` has shown that all of them lie inside.
             let to = unsafe { self.base.add(index) };
             // SAFETY: Mapped and writable by the invariants.
@@ -183,6 +203,11 @@ impl Region {
         }
         Some(())
     }
+}
+
+/// How many of `len` bytes from `offset` on come before the first aligned word.
+fn bytes_to_word(offset: usize, len: usize) -> usize {
+    (offset.wrapping_neg() % WORD).min(len)
 }
 
 impl Drop for Region {
@@ -193,5 +218,39 @@ impl Drop for Region {
         // munmap of a whole mapping of ours can fail only if that was no
         // mapping of ours.
         debug_assert!(unmapped.is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::MemfdFlags;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn bytes_are_copied_from_and_to_any_place() {
+        let len = rustix::param::page_size();
+        let file = rustix::fs::memfd_create("region", MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&file, len as u64).unwrap();
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let region = Region::new(file.as_fd(), 0, len, prot, MapFlags::SHARED).unwrap();
+        let bytes: Vec<u8> = (1..=40).collect();
+        for offset in 0..2 * WORD {
+            for piece in (0..=bytes.len()).map(|end| &bytes[..end]) {
+                region.store_all(|_| 0);
+                region.copy_in(offset, piece).unwrap();
+                let mut seen = vec![0; 64];
+                region.copy_out(0, &mut seen).unwrap();
+                let mut wanted = vec![0; offset];
+                wanted.extend(piece);
+                wanted.resize(seen.len(), 0);
+                assert_eq!(seen, wanted);
+                let mut seen = vec![0; piece.len()];
+                region.copy_out(offset, &mut seen).unwrap();
+                assert_eq!(seen, piece);
+            }
+        }
+        assert_eq!(region.copy_out(len - 1, &mut [0; 2]), None);
+        assert_eq!(region.copy_in(usize::MAX, &[0; 2]), None);
     }
 }
