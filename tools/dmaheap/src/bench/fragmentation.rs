@@ -7,11 +7,11 @@
 //! allocated then, and the file goes before anything is measured.
 
 use super::meminfo::Meminfo;
-use super::vmap;
 use anyhow::Context as _;
 use anyhow::ensure;
 use dma_heap::Buffer;
 use dma_heap::Heap;
+use dma_heap::importer::Direction;
 use dma_heap::importer::Importer;
 use rustix::fs::FallocateFlags;
 use rustix::fs::MemfdFlags;
@@ -37,17 +37,43 @@ pub(super) fn stock(
     sizes: &[u64],
 ) -> anyhow::Result<Vec<Vec<Buffer>>> {
     let file = take_every_second_page()?;
-    let ballast = take_large_blocks(importer, filler)?;
+    let mut ballast = take_large_blocks(importer, filler)?;
     let mut stocks: Vec<Vec<Buffer>> = heaps.iter().map(|_| Vec::new()).collect();
     // In turn: what is left of larger blocks is for all.
     for size in sizes {
         for (heap, stock) in heaps.iter().zip(&mut stocks) {
-            stock.push(heap.alloc(*size)?);
+            stock.push(alloc_in_pieces(importer, heap, *size, &mut ballast)?);
         }
     }
     drop(ballast);
     drop(file);
     Ok(stocks)
+}
+
+/// Allocates until a buffer comes in small pieces, mostly. The others become
+/// ballast: the kernel puts free memory together again meanwhile, and they take
+/// what it has got.
+fn alloc_in_pieces(
+    importer: &Importer,
+    heap: &Heap,
+    size: u64,
+    ballast: &mut Vec<Buffer>,
+) -> anyhow::Result<Buffer> {
+    let pages = size / dma_heap::page_size() as u64;
+    let mut taken = 0;
+    loop {
+        let buffer = heap.alloc(size)?;
+        let pieces = pieces(importer, &buffer)?;
+        if pieces >= pages / 2 {
+            return Ok(buffer);
+        }
+        taken += size;
+        ensure!(
+            taken < 4 * SPARE,
+            "the memory cannot be fragmented: a buffer of {pages} pages still has {pieces} pieces"
+        );
+        ballast.push(buffer);
+    }
 }
 
 fn take_every_second_page() -> anyhow::Result<File> {
@@ -71,21 +97,23 @@ fn take_every_second_page() -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Allocates until a buffer comes in small pieces, mostly.
+/// Entries of the buffer's scatterlist. 0 if it cannot be mapped: where devices
+/// bounce, that is for the size of an entry.
+fn pieces(importer: &Importer, buffer: &Buffer) -> anyhow::Result<u64> {
+    let attachment = importer.attach(buffer)?;
+    let pieces = match attachment.map(Direction::ToDevice) {
+        Ok(mapping) => mapping.range_count(),
+        Err(error) if error.errno().is_some() => 0,
+        Err(error) => return Err(error.into()),
+    };
+    attachment.release()?;
+    Ok(pieces)
+}
+
+/// Takes the memory that is still in larger pieces.
 fn take_large_blocks(importer: &Importer, heap: &Heap) -> anyhow::Result<Vec<Buffer>> {
-    let pages = BALLAST / dma_heap::page_size() as u64;
     let mut ballast = Vec::new();
-    loop {
-        let buffer = heap.alloc(BALLAST)?;
-        let segments = vmap::segments(importer, &buffer)?;
-        ballast.push(buffer);
-        if segments >= pages / 2 {
-            return Ok(ballast);
-        }
-        ensure!(
-            ballast.len() as u64 * BALLAST < 4 * SPARE,
-            "the memory cannot be fragmented: a buffer of {pages} pages still has {segments} \
-             segments"
-        );
-    }
+    let last = alloc_in_pieces(importer, heap, BALLAST, &mut ballast)?;
+    ballast.push(last);
+    Ok(ballast)
 }
