@@ -206,6 +206,11 @@ impl VmappedDmaBuf {
         Ok(Self { map, dma_buf })
     }
 
+    /// Returns the dma-buf that is mapped.
+    pub(crate) fn dma_buf(&self) -> &DmaBuf {
+        &self.dma_buf
+    }
+
     /// Returns the kernel address of byte `offset`, if `len` bytes from there are in the buffer.
     fn address(&self, offset: usize, len: usize) -> Result<*mut u8> {
         if offset.checked_add(len).ok_or(EINVAL)? > self.dma_buf.len() {
@@ -223,6 +228,23 @@ impl VmappedDmaBuf {
         // SAFETY: The range is mapped, and `bytes` is not part of it.
         unsafe { core::ptr::copy_nonoverlapping(address, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
+    }
+
+    /// Sums up the 64-bit words in `len` bytes, from byte `offset` on. Returns `EINVAL` for a range
+    /// that is not in the buffer, or not of whole words.
+    pub(crate) fn sum(&self, offset: usize, len: usize) -> Result<u64> {
+        const WORD: usize = size_of::<u64>();
+
+        if offset % WORD != 0 || len % WORD != 0 {
+            return Err(EINVAL);
+        }
+
+        let words = self.address(offset, len)?.cast::<u64>();
+
+        Ok((0..len / WORD).fold(0, |sum: u64, index| {
+            // SAFETY: The range is mapped, from a page's beginning on, and so aligned.
+            sum.wrapping_add(unsafe { words.add(index).read_volatile() })
+        }))
     }
 
     /// Copies bytes in. Returns `EINVAL` for a range that is not in the buffer.

@@ -21,12 +21,15 @@
 //! | 14 `LOAD`, 15 `STORE` | mapping, offset, offset in the device, length | |
 //! | 16 `LOAD_AT`, 17 `STORE_AT` | DMA address, offset in the device, length | |
 //! | 18 `TIME_MAPS` | file descriptor of a dma-buf, direction, attachments, cycles | nanoseconds of the first cycle, of the others |
+//! | 19 `CPU_SUM` | vmap, offset, length | sum of the 64-bit words there, nanoseconds of that and its bracket |
 //!
 //! `LOAD` has an edu device read memory, `STORE` write it. By address they need an IOMMU before the
 //! device, so that they reach nothing but what is mapped for it.
 //!
 //! A cycle of `TIME_VMAPS` is a vmap and its vunmap, one of `TIME_MAPS` a map and its unmap on each
 //! attachment. They are timed here: system calls would take longer than what is measured.
+//!
+//! `CPU_SUM` reads between the beginning and the end of an access by the CPU.
 //!
 //! Directions are those of `enum dma_data_direction`: 0 both, 1 to the device, 2 from the device.
 
@@ -145,6 +148,21 @@ fn time_vmaps(dma_buf: &Arc<DmaBuf>, cycles: u64) -> Result<u64> {
         drop(VmappedDmaBuf::new(dma_buf.clone())?);
     }
     Ok(start.elapsed().as_nanos().try_into()?)
+}
+
+/// Sums up the words of a part of a vmap in a bracket, as a driver does that looks at a frame;
+/// returns the sum, and the nanoseconds from the bracket's beginning to its end.
+fn cpu_sum(session: &Session, [vmap, offset, len, ..]: Words) -> Result<(u64, u64)> {
+    let (offset, len) = (usize::try_from(offset)?, usize::try_from(len)?);
+    let vmap = session.vmapped(vmap)?;
+    let dma_buf = vmap.dma_buf();
+    let start = Instant::<Monotonic>::now();
+
+    dma_buf.begin_cpu_access(DataDirection::FromDevice)?;
+    let sum = vmap.sum(offset, len);
+    dma_buf.end_cpu_access(DataDirection::FromDevice)?;
+
+    Ok((sum?, start.elapsed().as_nanos().try_into()?))
 }
 
 /// Lets an edu device reach a part of a mapped buffer. `transfer` gets DMA address, offset in the
@@ -301,6 +319,7 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
 
             (words[0], words[1]) = time_maps(session, &dma_buf(first)?, direction, third, fourth)?;
         }
+        19 => (words[0], words[1]) = cpu_sum(session, words)?,
         _ => return Err(ENOTTY),
     }
 

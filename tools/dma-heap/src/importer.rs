@@ -554,6 +554,20 @@ impl Vmap<'_> {
         self.0.read(Way::Vmap, offset, to)
     }
 
+    /// Sums up the words in `len` bytes, from byte `offset` of the buffer on, in
+    /// a bracket of CPU access as a driver does that looks at a frame. Returns
+    /// the sum, and how long the kernel took for all that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for what is not in the buffer or not
+    /// whole words of 64 bits.
+    pub fn cpu_sum(&self, offset: u64, len: u64) -> Result<(u64, Duration), Error> {
+        let words = [self.0.id, offset, len, 0, 0, 0];
+        let [sum, nanos, ..] = self.0.importer.run(action::READ, Command::CpuSum, words)?;
+        Ok((sum, Duration::from_nanos(nanos)))
+    }
+
     /// Writes, from byte `offset` of the buffer on.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ pub(crate) enum Command {
     LoadAt = 16,
     StoreAt = 17,
     TimeMaps = 18,
+    CpuSum = 19,
 }
 
 /// What a transfer goes through.

@@ -14,15 +14,14 @@ use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::Error;
 use dma_heap::Heap;
-use dma_heap::Mapping;
 use dma_heap::importer::Attachment;
 use dma_heap::importer::DeviceSettings;
 use dma_heap::importer::Direction;
 use dma_heap::importer::Importer;
+use dma_heap::importer::Vmap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::time::Instant;
 
 /// The device in software.
 const SOFTWARE: &str = "software";
@@ -37,7 +36,7 @@ pub(super) const BOUNCING: &str = "swiotlb=force";
 const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 
 /// Bytes that edu moves for a frame: all that fit its buffer.
-pub(super) const MOVED: usize = 4096;
+const MOVED: u64 = 4096;
 
 /// A sample of repeated maps is to last so long, so that the clock does not
 /// count, or have the most cycles that the importer does.
@@ -151,50 +150,64 @@ impl Device {
         Ok(cycles.clamp(1, MOST_CYCLES))
     }
 
-    /// Puts bytes into edu's own buffer and returns them. They stay there.
-    pub(super) fn fill_engine(&self, heap: &Heap) -> anyhow::Result<Vec<u8>> {
-        let source = heap.alloc(MOVED as u64)?;
+    /// Puts bytes into edu's own buffer, and returns what their words sum up to.
+    /// They stay there.
+    pub(super) fn fill_engine(&self, heap: &Heap) -> anyhow::Result<u64> {
+        let source = heap.alloc(MOVED)?;
         fill(&source)?;
         let attachment = self.importer.attach(&source)?;
         let mapping = attachment.map(Direction::ToDevice)?;
-        mapping.load(0, 0, MOVED as u64)?;
+        mapping.load(0, 0, MOVED)?;
         mapping.release()?;
         attachment.release()?;
-        let mut bytes = vec![0; MOVED];
-        read(&source.map()?, &mut bytes)?;
-        Ok(bytes)
+        Ok(self.importer.vmap(&source)?.cpu_sum(0, MOVED)?.0)
     }
 }
 
-/// One frame: the device writes `wanted`, and the CPU reads it. Returns the time
-/// of everything but the DMA, and but the importer's system calls: a driver maps
-/// and unmaps within the kernel.
-pub(super) fn frame(
-    attachment: &Attachment<'_>,
-    memory: &Mapping<'_>,
-    wanted: &[u8],
-) -> anyhow::Result<u64> {
-    let mut seen = vec![0; wanted.len()];
-    let mapping = attachment.map(Direction::FromDevice)?;
-    let mut time = mapping.time();
-    mapping.store(0, 0, wanted.len() as u64)?;
-    time += mapping.release_timed()?;
-    let start = Instant::now();
-    read(memory, &mut seen)?;
-    time += start.elapsed();
-    ensure!(
-        seen == wanted,
-        "the CPU does not read what the device has written"
-    );
-    Ok(nanos(time))
+/// A buffer that frames come in: attached to a device, and mapped into the
+/// kernel for who looks at them.
+#[derive(Debug)]
+pub(super) struct FrameBuffer<'d> {
+    attachment: Attachment<'d>,
+    vmap: Vmap<'d>,
 }
 
-/// Reads the first bytes of a buffer in a bracket.
-fn read(memory: &Mapping<'_>, to: &mut [u8]) -> anyhow::Result<()> {
-    let access = memory.read()?;
-    access.copy_to_slice(0, to)?;
-    access.finish()?;
-    Ok(())
+impl<'d> FrameBuffer<'d> {
+    pub(super) fn new(device: &'d Device, buffer: &Buffer) -> anyhow::Result<Self> {
+        Ok(Self {
+            attachment: device.importer.attach(buffer)?,
+            vmap: device.importer.vmap(buffer)?,
+        })
+    }
+
+    /// One frame: the device writes what its own buffer has, and the CPU reads
+    /// it, which is to sum up to `sum`. Returns the time of everything but the
+    /// DMA, without the importer's system calls: a driver does all this within
+    /// the kernel.
+    ///
+    /// A frame of `other` goes by before the frame and while the device is at
+    /// work, as in a pipeline with several buffers: the tenth of a second that
+    /// edu takes would leave every cache cold, which no camera does.
+    pub(super) fn frame(&self, other: &Self, sum: u64) -> anyhow::Result<u64> {
+        other.frame_without_dma()?;
+        let mapping = self.attachment.map(Direction::FromDevice)?;
+        let mut time = mapping.time();
+        mapping.store(0, 0, MOVED)?;
+        other.frame_without_dma()?;
+        time += mapping.release_timed()?;
+        let (seen, reading) = self.vmap.cpu_sum(0, MOVED)?;
+        ensure!(
+            seen == sum,
+            "the CPU does not read what the device has written"
+        );
+        Ok(nanos(time + reading))
+    }
+
+    fn frame_without_dma(&self) -> anyhow::Result<()> {
+        self.attachment.map(Direction::FromDevice)?.release()?;
+        self.vmap.cpu_sum(0, MOVED)?;
+        Ok(())
+    }
 }
 
 /// The directory of the first edu device in sysfs.

@@ -7,8 +7,8 @@ use crate::bench::case::Case;
 use crate::bench::case::Layout;
 use crate::bench::case::Mode;
 use crate::bench::case::Operation;
-use crate::bench::device;
 use crate::bench::device::Device;
+use crate::bench::device::FrameBuffer;
 use crate::bench::plan;
 use crate::bench::record::Failure;
 use crate::bench::record::Measurement;
@@ -104,22 +104,24 @@ impl Bench<'_> {
     }
 
     fn frames(&self, case: &Case, device: &Device, able: &[&Subject]) -> anyhow::Result<Paired> {
-        let wanted = device.fill_engine(self.heap(Side::Ours))?;
+        let sum = device.fill_engine(self.heap(Side::Ours))?;
+        let others = able
+            .iter()
+            .map(|subject| Ok(self.heap(subject.side).alloc(case.size)?))
+            .collect::<anyhow::Result<Vec<Buffer>>>()?;
         let mut ready = Vec::new();
-        for subject in able {
-            let attachment = device.importer.attach(&subject.buffer)?;
-            ready.push((subject.side, attachment, subject.buffer.map()?));
+        for (subject, other) in able.iter().zip(&others) {
+            let buffer = FrameBuffer::new(device, &subject.buffer)?;
+            ready.push((subject.side, buffer, FrameBuffer::new(device, other)?));
         }
         let sides: Vec<Side> = able.iter().map(|subject| subject.side).collect();
         interleave(&sides, self.effort(case), By::Sum, |side| {
-            let (_, attachment, memory) = ready
+            let (_, buffer, other) = ready
                 .iter()
                 .find(|(of, ..)| *of == side)
                 .context("a heap without buffers")?;
             self.meter
-                .sample(1, false, || {
-                    Ok(vec![device::frame(attachment, memory, &wanted)?])
-                })
+                .sample(1, false, || Ok(vec![buffer.frame(other, sum)?]))
                 .map(Some)
         })
     }
