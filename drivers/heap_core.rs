@@ -36,6 +36,11 @@ pub(crate) trait Heap: Send + Sync {
     /// May sleep. Returns `ENOMEM` without an OOM kill, and `EINTR` if the task got a fatal signal.
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>>;
 
+    /// Tells whether the memory cgroup of the task that allocates a buffer pays for it.
+    fn charges_cgroups(&self) -> bool {
+        false
+    }
+
     /// Returns what the heap keeps warm, if it does.
     fn pool(&self) -> Option<&dyn Pool> {
         None

@@ -12,11 +12,12 @@ use kernel::prelude::*;
 
 /// Returns the heaps that this machine can have.
 ///
-/// The log says which one is missing, and why.
-pub(crate) fn all() -> Result<KVec<HeapDescription>> {
+/// `charges_cgroups` is for those whose memory can be charged: that of contiguous areas cannot.
+/// The log says which heap is missing, and why.
+pub(crate) fn all(charges_cgroups: bool) -> Result<KVec<HeapDescription>> {
     let mut heaps = KVec::new();
 
-    heaps.push(system::describe()?, GFP_KERNEL)?;
+    heaps.push(system::describe(charges_cgroups)?, GFP_KERNEL)?;
 
     match cma::describe()? {
         Some(heap) => heaps.push(heap, GFP_KERNEL)?,

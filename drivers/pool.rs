@@ -29,7 +29,10 @@ mod orders;
 mod pressure;
 mod run_pool;
 
-pub(crate) use block_pool::BlockPool;
+pub(crate) use block_pool::{
+    allocate_charged,
+    BlockPool, //
+};
 pub(crate) use ledger::Ledger;
 pub(crate) use run_pool::RunPool;
 

@@ -37,6 +37,10 @@ module! {
             default: -1,
             description: "Add -pooled to the heaps' names: 1 always, 0 never, -1 where the kernel has or could load a heap of the plain name (default)",
         },
+        mem_accounting: bool {
+            default: false,
+            description: "Charge buffers of the system heap to the memory cgroup of who allocates them; the heap then keeps nothing warm (default: 0)",
+        },
     },
 }
 
@@ -56,7 +60,7 @@ impl kernel::InPlaceModule for RustDmaHeap {
                     pr_err!("pooled_names={} is not one of -1, 0 and 1\n", parameter)
                 })?;
 
-                RegisteredHeaps::new(heaps::all()?, policy)
+                RegisteredHeaps::new(heaps::all(module_parameters::mem_accounting.value())?, policy)
             },
         })
     }

@@ -43,6 +43,8 @@ static const u32 RUST_DMA_HEAP_GFP_BLOCK_RECLAIM =
 static const u32 RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC =
 	(__force u32)((GFP_HIGHUSER | __GFP_ZERO | __GFP_COMP | __GFP_NORETRY |
 		       __GFP_NOWARN) & ~__GFP_RECLAIM);
+/* To add to one of those two. */
+static const u32 RUST_DMA_HEAP_GFP_ACCOUNT = (__force u32)__GFP_ACCOUNT;
 #ifdef ARCH_IMPLEMENTS_FLUSH_KERNEL_VMAP_RANGE
 static const bool RUST_DMA_HEAP_CACHES_ALIAS = true;
 #else

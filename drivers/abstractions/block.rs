@@ -47,6 +47,15 @@ pub(crate) enum Effort {
     Reclaim,
 }
 
+/// Whom a block's pages are charged to.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Payer {
+    /// Nobody: whoever gets the block next would have them for nothing.
+    None,
+    /// The memory cgroup of the calling task, until the block is freed.
+    Cgroup,
+}
+
 /// A run of physically adjacent pages, owned.
 ///
 /// # Invariants
@@ -77,11 +86,14 @@ impl Block<Zeroed> {
     ///
     /// Wraps `alloc_pages()` with `__GFP_ZERO`: a kernel that zeroes every fresh page anyway
     /// (`init_on_alloc`) then does so once. The calling task's cpuset and memory policy apply.
-    /// Sleeps with [`Effort::Reclaim`].
-    pub(crate) fn alloc(order: u32, effort: Effort) -> Result<Self, AllocError> {
+    /// Sleeps with [`Effort::Reclaim`]. A cgroup that may have no more is as good as no memory.
+    pub(crate) fn alloc(order: u32, effort: Effort, payer: Payer) -> Result<Self, AllocError> {
         let flags = match effort {
             Effort::Opportunistic => bindings::RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC,
             Effort::Reclaim => bindings::RUST_DMA_HEAP_GFP_BLOCK_RECLAIM,
+        } | match payer {
+            Payer::None => 0,
+            Payer::Cgroup => bindings::RUST_DMA_HEAP_GFP_ACCOUNT,
         };
 
         // SAFETY: The flags are a valid combination; `from_order` asks for valid orders only.

@@ -16,6 +16,7 @@ pub(super) static ATTRIBUTES: &AttributeList<HeapDevice> = &[
     Some(Attribute::of::<Cacheable>()),
     Some(Attribute::of::<Limit>()),
     Some(Attribute::of::<Used>()),
+    Some(Attribute::of::<MemAccounting>()),
     Some(Attribute::of::<KeepMappings>()),
     Some(Attribute::of::<PoolCap>()),
     Some(Attribute::of::<PoolHeld>()),
@@ -81,6 +82,20 @@ impl NumberAttribute for Used {
 
     fn show(device: &HeapDevice) -> u64 {
         device.account().used()
+    }
+}
+
+/// `mem_accounting`: 1 if the memory cgroup of the task that allocates a buffer pays for it.
+struct MemAccounting;
+
+#[vtable]
+impl NumberAttribute for MemAccounting {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"mem_accounting";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.heap().charges_cgroups().into()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
         HeapDescription, //
     },
     pool::{
+        self,
         BlockPool,
         Pool, //
     }, //
@@ -19,7 +20,9 @@ use kernel::{
 };
 
 struct SystemHeap {
+    /// Empty if buffers are charged: what one cgroup has paid for, another shall not get.
     pool: BlockPool,
+    charges_cgroups: bool,
 }
 
 impl Heap for SystemHeap {
@@ -28,7 +31,15 @@ impl Heap for SystemHeap {
     }
 
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
-        self.pool.take(nr_pages)
+        if self.charges_cgroups {
+            pool::allocate_charged(nr_pages)
+        } else {
+            self.pool.take(nr_pages)
+        }
+    }
+
+    fn charges_cgroups(&self) -> bool {
+        self.charges_cgroups
     }
 
     fn pool(&self) -> Option<&dyn Pool> {
@@ -37,13 +48,22 @@ impl Heap for SystemHeap {
 }
 
 /// Describes the heap, under the name that the kernel's own has.
-pub(super) fn describe() -> Result<HeapDescription> {
+///
+/// `charges_cgroups` has each buffer charged to the memory cgroup of the task that allocates it.
+/// Returns `EOPNOTSUPP`, with a line in the log, if the kernel has no memory cgroups.
+pub(super) fn describe(charges_cgroups: bool) -> Result<HeapDescription> {
+    if charges_cgroups && !cfg!(CONFIG_MEMCG) {
+        pr_err!("mem_accounting=1 needs a kernel with CONFIG_MEMCG\n");
+        return Err(EOPNOTSUPP);
+    }
+
     Ok(HeapDescription {
         name: c"system",
         kernel_has_it: cfg!(CONFIG_DMABUF_HEAPS_SYSTEM),
         heap: KBox::new(
             SystemHeap {
                 pool: BlockPool::new()?,
+                charges_cgroups,
             },
             GFP_KERNEL,
         )?,

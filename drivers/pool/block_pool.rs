@@ -22,7 +22,8 @@ use crate::abstractions::{
     background::Worker,
     block::{
         Block,
-        Effort, //
+        Effort,
+        Payer, //
     },
     block_list::{
         BlockList,
@@ -117,7 +118,7 @@ impl BlockPool {
 
             let kept = list.nr_pages();
 
-            allocate(order, nr_pages, &mut list)?;
+            allocate(order, nr_pages, Payer::None, &mut list)?;
 
             let new = list.nr_pages() - kept;
 
@@ -185,8 +186,25 @@ impl BlockPool {
     }
 }
 
+/// Gets zeroed blocks of `nr_pages` pages in all from the page allocator, the largest first, for
+/// which the calling task's memory cgroup pays. Nobody keeps them: they are freed with the list.
+///
+/// Sleeps and fails as [`BlockPool::take`] does.
+pub(crate) fn allocate_charged(nr_pages: usize) -> Result<UniqueArc<BlockList>> {
+    let largest = BLOCK_ORDERS.get(0).ok_or(EINVAL)?;
+    let mut list = BlockList::with_capacity((nr_pages >> largest) + 1)?;
+
+    for order in BLOCK_ORDERS.iter() {
+        allocate(order, nr_pages, Payer::Cgroup, &mut list)?;
+    }
+    if list.nr_pages() < nr_pages {
+        return Err(ENOMEM);
+    }
+    Ok(list)
+}
+
 /// Fills `list` up to `nr_pages` pages with new blocks of one order, as far as they can be had.
-fn allocate(order: u32, nr_pages: usize, list: &mut BlockList) -> Result {
+fn allocate(order: u32, nr_pages: usize, payer: Payer, list: &mut BlockList) -> Result {
     let effort = if order == 0 {
         Effort::Reclaim
     } else {
@@ -197,7 +215,7 @@ fn allocate(order: u32, nr_pages: usize, list: &mut BlockList) -> Result {
         if task::fatal_signal_pending() {
             return Err(EINTR);
         }
-        match Block::alloc(order, effort) {
+        match Block::alloc(order, effort, payer) {
             Ok(block) => list.push(block)?,
             Err(_) => break,
         }
