@@ -5,30 +5,40 @@
 # breaks the module on purpose, in a copy of the tree, and a test must fail then.
 #
 # A patch says before its diff what it breaks, and in a line "Boot: SUITE" in
-# which machine of the tests that shows. A machine counts only if the module
-# without a patch passes there first.
+# which machine of the tests that shows, or of `make sanitize`. A machine counts
+# only if the module without a patch passes there first.
 
 MUTANTS=$BUILD/mutants
 # A broken module may hang; the longest of these machines needs less than two
 # minutes where nothing else runs.
 MUTANT_SECONDS=600
 
+# Of the boots: whether it is one on the kernel with sanitizers.
+mutant_is_sanitized() { [[ $1 == sanitize-* ]]; }
+
+# Picks architecture and kernel for a boot.
+mutant_select() {
+	if mutant_is_sanitized "$1"; then sanitizer_select; else arch_select amd64; fi
+}
+
 # test-mutants [PATTERN]: all, or those whose names match.
 lab_test-mutants() {
-	local name names boot caught=0 survived=0 other=0 verdict
+	local name names boot boots caught=0 survived=0 other=0 verdict
 
 	mapfile -t names < <(mutants_named "${1:-*}")
 	[ "${#names[@]}" -gt 0 ] || die "no patch of tests/mutants is called ${1:-*}.patch."
 	rm -rf "$MUTANTS/results"
-	mkdir -p "$MUTANTS"/{module,results}
-	mutants_prepare
+	mkdir -p "$MUTANTS/results"
+	lists_refresh
 
 	# What cannot be tried is told before the long part.
 	mutant_fresh_tree
 	for name in "${names[@]}"; do
 		mutant_look "$name"
 	done
-	for boot in $(mutants_boots "${names[@]}"); do
+	mapfile -t boots < <(mutants_boots "${names[@]}")
+	mutants_prepare "${boots[@]}"
+	for boot in "${boots[@]}"; do
 		mutants_control "$boot"
 	done
 
@@ -51,9 +61,19 @@ lab_test-mutants() {
 
 mutants_named() { (cd "$SRC/tests/mutants" && compgen -G "$1.patch" | sed 's/\.patch$//' | sort) || :; }
 
+# mutants_prepare BOOT...: the kernels that they need.
 mutants_prepare() {
+	local boot
+	local -A kernels=()
+	for boot; do
+		if mutant_is_sanitized "$boot"; then kernels[sanitizer]=y; else kernels[stock]=y; fi
+	done
+	[ -z "${kernels[stock]:-}" ] || mutants_prepare_stock
+	[ -z "${kernels[sanitizer]:-}" ] || sanitize_prepare
+}
+
+mutants_prepare_stock() {
 	arch_select amd64
-	lists_refresh
 	prepare_choose
 	prepare_kernel
 	prepare_stock_tests
@@ -105,13 +125,15 @@ mutant_look() {
 }
 
 mutant_module_build() {
-	kernel_make -j"$JOBS" M="$MUTANTS/tree" MO="$MUTANTS/module" modules
-	"${CROSS}objcopy" --strip-debug "$MUTANTS/module/$MODULE.ko" "$MUTANTS/$MODULE.ko"
+	mkdir -p "$MUTANTS/module-$KERNEL"
+	"${KERNEL}_make" -j"$JOBS" M="$MUTANTS/tree" MO="$MUTANTS/module-$KERNEL" modules
+	"${CROSS}objcopy" --strip-debug "$MUTANTS/module-$KERNEL/$MODULE.ko" "$MUTANTS/$MODULE.ko"
 }
 
 # mutant_machine NAME SUITE: the machine, with the module in $MUTANTS.
 mutant_machine() {
 	local RESULTS=$MUTANTS/results/$1 watcher
+	! mutant_is_sanitized "$2" || local VM_BEGIN=300 VM_MEMORY=2G
 	mkdir -p "$RESULTS"
 	VM_FILES=("$MUTANTS/$MODULE.ko") VM_TIMEOUT=$MUTANT_SECONDS
 	rm -f "$BUILD/log/vm-$ARCH-$2.out"
@@ -152,6 +174,7 @@ mutant_failed() {
 # Without a patch.
 mutants_control() {
 	local start=$SECONDS
+	mutant_select "$1"
 	mutant_fresh_tree
 	step "build the module without a patch" mutants-build mutant_module_build
 	mutant_machine "control-$1" "$1"
@@ -168,6 +191,7 @@ mutant_try() {
 	local name=$1 start=$SECONDS boot failures number rc
 	say "  ... $name"
 	boot=$(mutant_boot "$name")
+	mutant_select "$boot"
 	mutant_fresh_tree
 	mutant_apply "$name" >/dev/null
 	# Not as a condition, in which bash would ignore `set -e`.

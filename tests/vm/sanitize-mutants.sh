@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Of what is tested on the kernel with sanitizers, that which reaches every op:
+# the machine for those patches of tests/mutants that only a sanitizer sees.
+
+# shellcheck source=tests/vm/sanitized.sh
+. /lab/sanitized.sh
+load_module
+insmod /lab/dma_buf_test_importer.ko
+run_test kselftest 300 dmaheap-kselftest --only=mmap,reuse,importer,kept system-pooled
+sanitized_end
