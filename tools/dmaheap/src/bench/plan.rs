@@ -61,6 +61,12 @@ impl Effort {
             Operation::Pipeline => exactly(SEGMENTS),
             Operation::Frame => exactly(FRAMES),
             _ if counting => exactly(COUNTED_PAIRS),
+            // Where 32 MiB bounce, a sample takes seconds.
+            Operation::Map => Self {
+                time,
+                least: 4,
+                most: 400,
+            },
             _ => Self {
                 time,
                 least: 8,
