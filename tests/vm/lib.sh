@@ -104,6 +104,17 @@ expect_fault() {
 	esac
 }
 
+# expect_overlaps: the first test of the importer that follows has a buffer mapped
+# for more devices than a kernel that checks the DMA API takes for granted. It says
+# so once, although that is what a dma-buf is for.
+expect_overlaps() {
+	[ -e "$DMA_API" ] || return 0
+	expect_log 1 '^------------\[ cut here \]------------$'
+	expect_log 1 '^DMA-API: exceeded 7 overlapping mappings of cacheline '
+	expect_log 1 '^WARNING: at add_dma_entry\+'
+	expect_log 1 '^Call Trace:$'
+}
+
 # TAP. A script calls plan first, then ok or skip as often as it promised.
 
 plan() {

@@ -7,5 +7,6 @@
 . /lab/sanitized.sh
 load_module
 insmod /lab/dma_buf_test_importer.ko
+expect_overlaps
 run_test kselftest 300 dmaheap-kselftest --only=mmap,reuse,importer,kept system-pooled
 sanitized_end

@@ -28,7 +28,12 @@ use dma_heap::pattern::Pattern;
 pub(crate) const TESTS: &[Test] = &[
     ("devices map a buffer in every direction", every_direction),
     ("one buffer takes several attachments", several),
+    ("sixteen devices have a buffer mapped at once", sixteen),
     ("no range is longer than the device takes", segment_size),
+    (
+        "ranges are long where the driver says nothing of them",
+        unset_segment_size,
+    ),
     ("no range crosses the device's boundary", boundary),
     ("a contiguous buffer is one range", one_range),
     (
@@ -143,6 +148,36 @@ fn several(target: &Target) -> TestResult {
     })
 }
 
+/// Twice what a kernel that checks the DMA API counts before it warns.
+fn sixteen(target: &Target) -> TestResult {
+    device::with_any(|first| {
+        let used = target.used();
+        let others = (1..16)
+            .map(|_| Importer::with_device(DeviceSettings::default()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (buffer, pattern) = target.filled(64 << 10)?;
+        let attachments = std::iter::once(first)
+            .chain(&others)
+            .map(|device| device.attach(&buffer))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mappings = attachments
+            .iter()
+            .map(|attachment| attachment.map(Direction::Both))
+            .collect::<Result<Vec<_>, _>>()?;
+        for mapping in &mappings {
+            device_reads(mapping, &buffer, pattern)?;
+        }
+        for mapping in mappings {
+            mapping.release()?;
+        }
+        drop(attachments);
+        crate::mmap::expect(&buffer.map()?, |index| pattern.word(index))?;
+        drop(buffer);
+        target.expect_used(used)?;
+        Ok(Pass)
+    })
+}
+
 fn segment_size(target: &Target) -> TestResult {
     if !target.is_ours() {
         return skip("the kernel's own heaps do not look at the longest segment");
@@ -169,6 +204,28 @@ fn segment_size(target: &Target) -> TestResult {
         }
     }
     Ok(Pass)
+}
+
+/// The kernel's own word for it is 64 KiB then, but importers that need one range
+/// and whose drivers never set a limit work with the kernel's heaps.
+fn unset_segment_size(target: &Target) -> TestResult {
+    if std::fs::exists("/sys/kernel/debug/dma-api")? {
+        return skip("the kernel checks the DMA API, and warns of a driver that says nothing");
+    }
+    let settings = DeviceSettings {
+        max_segment_size: 0,
+        ..DeviceSettings::default()
+    };
+    device::with(settings, |importer| {
+        let (buffer, pattern) = target.filled(LARGE)?;
+        let mapping = importer.attach(&buffer)?.map(Direction::Both)?;
+        let ranges = ranges(&mapping, &buffer)?;
+        if ranges.iter().all(|range| range.len <= 64 << 10) {
+            return fail(format!("no range is longer than 64 KiB: {ranges:x?}"));
+        }
+        device_reads(&mapping, &buffer, pattern)?;
+        Ok(Pass)
+    })
 }
 
 fn boundary(target: &Target) -> TestResult {

@@ -124,11 +124,12 @@ pub struct DeviceSettings {
 }
 
 impl Default for DeviceSettings {
-    /// A device that reaches everything and takes ranges of any length.
+    /// A device that reaches everything and takes ranges of any length, as its
+    /// driver has said.
     fn default() -> Self {
         Self {
             mask: u64::MAX,
-            max_segment_size: 0,
+            max_segment_size: u32::MAX,
             segment_boundary_mask: 0,
         }
     }

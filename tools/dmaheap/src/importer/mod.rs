@@ -100,12 +100,13 @@ fn device(options: &ImporterOptions) -> Result<Importer, dma_heap::Error> {
 }
 
 fn settings(options: &ImporterOptions) -> DeviceSettings {
+    let default = DeviceSettings::default();
     DeviceSettings {
         mask: match options.mask {
             0 => 0,
             bits => u64::MAX >> (u64::BITS - u32::from(bits.min(64))),
         },
-        max_segment_size: options.max_segment.unwrap_or(0),
+        max_segment_size: options.max_segment.unwrap_or(default.max_segment_size),
         segment_boundary_mask: options.boundary.map_or(0, |boundary| boundary - 1),
     }
 }
