@@ -4,7 +4,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-plan 15
+plan 20
 
 mark_log
 for value in 2 -2 1000; do
@@ -13,8 +13,12 @@ for value in 2 -2 1000; do
 	logged "pooled_names=$value is not one of"
 	ok $? "the log says why pooled_names=$value is refused"
 done
-! load_module pooled_names=nonsense 2>/dev/null
-ok $? "pooled_names=nonsense refuses the load"
+for value in nonsense "" 99999999999; do
+	! load_module "pooled_names=$value" 2>/dev/null
+	ok $? "pooled_names=$value refuses the load"
+	logged "\`$value' invalid for parameter \`pooled_names'"
+	ok $? "the log says why pooled_names=$value is refused"
+done
 leaves_nothing "refused loads leave nothing"
 
 load_module pooled_names=1

@@ -26,6 +26,7 @@ load_stock_importers
 test_in_vm tool
 test_in_vm params
 test_in_vm cgroup "${heaps% *}"
+test_in_vm refused
 load_module
 # shellcheck disable=SC2086 # names, one a word
 test_in_vm names $heaps
