@@ -95,10 +95,13 @@ impl Blocks {
 ///
 /// - `nr_pages` is the sum of the blocks' lengths; it fits `u32`, and `usize` in bytes. Each
 ///   `first` is the sum of the lengths before.
-/// - A block that is not `writable` was zeroed, and nobody but the list could write it since.
+/// - Unless `all_writable`, a block that is not `writable` was zeroed, and nobody but the list could
+///   write it since.
 pub(crate) struct BlockList {
     blocks: Blocks,
     nr_pages: u32,
+    /// Whether somebody could write any block: what [`Shown::writable`] says of one.
+    all_writable: Atomic<bool>,
     /// Whether a device's translations may outlive its mapping for a while.
     lingers: Atomic<bool>,
     home: Option<Arc<dyn Home>>,
@@ -119,6 +122,7 @@ impl BlockList {
             Self {
                 blocks,
                 nr_pages: 0,
+                all_writable: Atomic::new(false),
                 lingers: Atomic::new(false),
                 home: None,
             },
@@ -203,15 +207,22 @@ impl BlockList {
 
     /// Says that somebody is about to get a way to write any of the blocks.
     pub(super) fn mark_all(&self) {
-        for shown in self.blocks.as_slice() {
-            shown.mark();
-        }
+        self.all_writable.store(true, Relaxed);
     }
 
     /// Says that a device may go on writing for some time after its mapping has ended: an IOMMU
     /// forgets lazily.
     pub(super) fn set_lingers(&self) {
         self.lingers.store(true, Relaxed);
+    }
+
+    /// Takes the blocks out, with what is known of them.
+    fn take_out(&mut self) -> Returned {
+        Returned {
+            blocks: mem::replace(&mut self.blocks, Blocks::None),
+            all_writable: self.all_writable.load(Relaxed),
+            lingers: self.lingers.load(Relaxed),
+        }
     }
 }
 
@@ -243,10 +254,7 @@ impl Part<'_> {
 impl Drop for BlockList {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
-            home.take_back(Returned {
-                blocks: mem::replace(&mut self.blocks, Blocks::None),
-                lingers: self.lingers.load(Relaxed),
-            });
+            home.take_back(self.take_out());
         }
     }
 }
@@ -254,6 +262,7 @@ impl Drop for BlockList {
 /// The blocks of a buffer that nobody uses any more.
 pub(crate) struct Returned {
     blocks: Blocks,
+    all_writable: bool,
     lingers: bool,
 }
 
@@ -275,7 +284,7 @@ impl Returned {
     /// Hands the blocks over one by one.
     pub(crate) fn for_each(self, mut take: impl FnMut(ReturnedBlock)) {
         self.blocks.for_each(|shown| {
-            take(if shown.writable.load(Relaxed) {
+            take(if self.all_writable || shown.writable.load(Relaxed) {
                 ReturnedBlock::Dirty(shown.block)
             } else {
                 // SAFETY: By the type invariants of `BlockList`, the block was zeroed and nobody
@@ -323,24 +332,24 @@ impl ReturnedBlock {
 #[kunit_tests(rust_dma_heap_block_list)]
 mod tests {
     use super::*;
-    use crate::abstractions::block::Effort;
+    use crate::abstractions::block::{
+        Effort,
+        Payer, //
+    };
 
     /// Blocks of 2, 1 and 1 pages.
     fn list() -> Result<UniqueArc<BlockList>> {
         let mut list = BlockList::with_capacity(1)?;
 
         for order in [1, 0, 0] {
-            list.push(Block::alloc(order, Effort::Reclaim)?)?;
+            list.push(Block::alloc(order, Effort::Reclaim, Payer::None)?)?;
         }
         Ok(list)
     }
 
     /// Which blocks come back dirty.
     fn dirty(mut list: UniqueArc<BlockList>) -> Result<KVec<bool>> {
-        let returned = Returned {
-            blocks: mem::replace(&mut list.blocks, Blocks::None),
-            lingers: false,
-        };
+        let returned = list.take_out();
         let mut dirty = KVec::with_capacity(3, GFP_KERNEL)?;
 
         returned.for_each(|block| {

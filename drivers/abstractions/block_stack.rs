@@ -180,6 +180,7 @@ mod tests {
     use super::*;
     use crate::abstractions::block::{
         Effort,
+        Payer,
         Zeroed, //
     };
 
@@ -187,7 +188,7 @@ mod tests {
         let mut stack = BlockStack::new(order);
 
         for _ in 0..len {
-            let block = Block::alloc(order, Effort::Reclaim)?;
+            let block = Block::alloc(order, Effort::Reclaim, Payer::None)?;
 
             assert!(stack.push(block).is_ok());
         }
@@ -206,8 +207,8 @@ mod tests {
     #[test]
     fn what_comes_last_goes_first() -> Result {
         let mut stack = BlockStack::new(1);
-        let first = Block::alloc(1, Effort::Reclaim)?;
-        let second = Block::alloc(1, Effort::Reclaim)?;
+        let first = Block::alloc(1, Effort::Reclaim, Payer::None)?;
+        let second = Block::alloc(1, Effort::Reclaim, Payer::None)?;
         let (below, above) = (first.pfn(), second.pfn());
 
         assert!(stack.push(first).is_ok());
@@ -221,7 +222,9 @@ mod tests {
     fn a_block_of_another_order_comes_back() -> Result {
         let mut stack = BlockStack::new(1);
 
-        assert!(stack.push(Block::alloc(0, Effort::Reclaim)?).is_err());
+        assert!(stack
+            .push(Block::alloc(0, Effort::Reclaim, Payer::None)?)
+            .is_err());
         assert_eq!(stack.len(), 0);
         assert!(stack.pop().is_none());
         Ok(())
