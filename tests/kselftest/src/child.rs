@@ -16,6 +16,7 @@ use dma_heap::Error;
 use dma_heap::Heap;
 use dma_heap::HeapInfo;
 use dma_heap::pattern::Pattern;
+use dma_heap::sys::namespace;
 use std::io::Read as _;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -28,6 +29,10 @@ const MARK: &str = "--child";
 
 /// Exit status of a child that found no errno to report, or was called wrongly.
 pub(crate) const CONFUSED: i32 = 255;
+
+/// Exit status of a child that cannot have a user namespace: the machine does not
+/// allow it.
+pub(crate) const NO_NAMESPACE: i32 = 254;
 
 /// What a child is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +48,8 @@ pub(crate) enum Role {
     /// Allocate once from the node that is standard input, and send the buffer
     /// over standard output.
     Give,
+    /// As that, as root of a user namespace of its own.
+    GiveAsRoot,
     /// Receive a buffer over standard input, check what it holds and fill it
     /// anew; says on standard error what is wrong.
     Receive,
@@ -57,12 +64,13 @@ pub(crate) enum Role {
     Messages,
 }
 
-const ROLES: [(Role, &str); 9] = [
+const ROLES: [(Role, &str); 10] = [
     (Role::Open, "open"),
     (Role::Loop, "loop"),
     (Role::Fill, "fill"),
     (Role::Once, "once"),
     (Role::Give, "give"),
+    (Role::GiveAsRoot, "give-as-root"),
     (Role::Receive, "receive"),
     (Role::Overwrite, "overwrite"),
     (Role::Hog, "hog"),
@@ -109,6 +117,7 @@ pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
         (Some((role, _)), Ok(size)) => match play(*role, heap, size) {
             Ok(()) => 0,
             Err(Unplayed::Heap(error)) => error.errno().map_or(CONFUSED, Errno::raw_os_error),
+            Err(Unplayed::NoNamespace) => NO_NAMESPACE,
             Err(Unplayed::NothingToFill | Unplayed::NoNode) => CONFUSED,
         },
         _ => CONFUSED,
@@ -123,6 +132,7 @@ enum Unplayed {
     NothingToFill,
     /// Standard input cannot be duplicated.
     NoNode,
+    NoNamespace,
 }
 
 impl From<Error> for Unplayed {
@@ -132,7 +142,10 @@ impl From<Error> for Unplayed {
 }
 
 fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
-    if role == Role::Give {
+    if role == Role::GiveAsRoot {
+        namespace::become_root_of_own().map_err(|_| Unplayed::NoNamespace)?;
+    }
+    if matches!(role, Role::Give | Role::GiveAsRoot) {
         let node = std::io::stdin().as_fd().try_clone_to_owned();
         let heap = Heap::from_fd(heap, node.map_err(|_| Unplayed::NoNode)?)?;
         return Ok(heap.alloc(size)?.send(std::io::stdout(), b"a buffer")?);
@@ -164,9 +177,12 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
             Ok(())
         }
         // Need no heap, or another's.
-        Role::Give | Role::Receive | Role::Overwrite | Role::Hog | Role::Messages => {
-            Err(Unplayed::NothingToFill)
-        }
+        Role::Give
+        | Role::GiveAsRoot
+        | Role::Receive
+        | Role::Overwrite
+        | Role::Hog
+        | Role::Messages => Err(Unplayed::NothingToFill),
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("a user pays for a buffer that others hold", whoever_holds),
     ("a user's share leaves the rest to others", others),
     ("root is bound by the whole limit only", root),
+    (
+        "root of a user namespace has no more than its user",
+        root_of_namespace,
+    ),
 ];
 
 /// Two users who own nothing, by tradition.
@@ -62,17 +66,33 @@ fn with_share(target: &Target, test: impl FnOnce(u64) -> Result<(), Failure>) ->
 
 /// Allocates as `user`, in a process that ends before this returns.
 fn alloc_as(user: u32, target: &Target, bytes: u64) -> Result<Result<Buffer, Errno>, Failure> {
+    match play_as(user, Role::Give, target, bytes)? {
+        Got::Buffer(buffer) => Ok(Ok(buffer)),
+        Got::Errno(errno) => Ok(Err(errno)),
+        Got::NoNamespace => fail("the child asks for a user namespace"),
+    }
+}
+
+/// What a child says.
+enum Got {
+    Buffer(Buffer),
+    Errno(Errno),
+    NoNamespace,
+}
+
+fn play_as(user: u32, role: Role, target: &Target, bytes: u64) -> Result<Got, Failure> {
     let (near, far) = UnixStream::pair()?;
     let node = target.heap.as_fd().try_clone_to_owned()?;
-    let status = child::command(Role::Give, target.name(), bytes)?
+    let status = child::command(role, target.name(), bytes)?
         .uid(user)
         .gid(user)
         .stdin(node)
         .stdout(OwnedFd::from(far))
         .status()?;
     match status.code() {
-        Some(0) => Ok(Ok(Buffer::receive(&near)?.0)),
-        Some(code) if code != child::CONFUSED => Ok(Err(Errno::from_raw_os_error(code))),
+        Some(0) => Ok(Got::Buffer(Buffer::receive(&near)?.0)),
+        Some(child::NO_NAMESPACE) => Ok(Got::NoNamespace),
+        Some(code) if code != child::CONFUSED => Ok(Got::Errno(Errno::from_raw_os_error(code))),
         _ => fail(format!("the child of user {user} ended with {status}")),
     }
 }
@@ -144,6 +164,31 @@ fn root(target: &Target) -> TestResult {
             Errno::NOMEM,
         )?;
         drop(buffer);
+        Ok(())
+    })
+}
+
+fn root_of_namespace(target: &Target) -> TestResult {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    if let Got::NoNamespace = play_as(ONE, Role::GiveAsRoot, target, page())? {
+        return skip("the machine does not let users have namespaces");
+    }
+    with_share(target, |share| {
+        let alloc = |bytes| play_as(ONE, Role::GiveAsRoot, target, bytes);
+        let Got::Errno(Errno::DQUOT) = alloc(share + page())? else {
+            return fail("it got more than its user's share");
+        };
+        let Got::Buffer(first) = alloc(share)? else {
+            return fail("it did not get its user's share");
+        };
+        refused(
+            "its user, who has nothing left",
+            alloc_as(ONE, target, page())?,
+            Errno::DQUOT,
+        )?;
+        drop(first);
         Ok(())
     })
 }

@@ -5,14 +5,16 @@
 //! [`abi`] holds the numbers and structures, [`ioctl`] the calls, `region` the
 //! mapped memory and `placement` where to put it. The rest is for tests: [`raw`]
 //! can say things to a heap that the rest of the crate never would, [`pages`]
-//! takes a mapping to pieces, [`fork`] looks at it from a child, [`policy`] says
-//! from which NUMA nodes memory comes, `importer` talks to the test importer, and
+//! takes a mapping to pieces, [`fork`] looks at it from a child, [`namespace`]
+//! makes the process root of its own, [`policy`] says from which NUMA nodes memory
+//! comes, `importer` talks to the test importer, and
 //! `v4l2` to capture devices.
 
 pub mod abi;
 pub mod fork;
 pub(crate) mod importer;
 pub mod ioctl;
+pub mod namespace;
 pub mod pages;
 pub(crate) mod placement;
 pub mod policy;
