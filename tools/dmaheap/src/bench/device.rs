@@ -188,12 +188,13 @@ impl<'d> FrameBuffer<'d> {
     /// A frame of `other` goes by before the frame and while the device is at
     /// work, as in a pipeline with several buffers: the tenth of a second that
     /// edu takes would leave every cache cold, which no camera does.
-    pub(super) fn frame(&self, other: &Self, sum: u64) -> anyhow::Result<u64> {
-        other.frame_without_dma()?;
+    pub(super) fn frame(&self, other: Option<&Self>, sum: u64) -> anyhow::Result<u64> {
+        let another_goes_by = || other.map_or(Ok(()), Self::frame_without_dma);
+        another_goes_by()?;
         let mapping = self.attachment.map(Direction::FromDevice)?;
         let mut time = mapping.time();
         mapping.store(0, 0, MOVED)?;
-        other.frame_without_dma()?;
+        another_goes_by()?;
         time += mapping.release_timed()?;
         let (seen, reading) = self.vmap.cpu_sum(0, MOVED)?;
         ensure!(

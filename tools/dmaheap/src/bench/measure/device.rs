@@ -23,6 +23,10 @@ use dma_heap::Heap;
 use dma_heap::importer::Importer;
 use std::rc::Rc;
 
+/// Bytes of the free blocks that a buffer in large blocks finds: the largest of
+/// which the kernel's heap makes its own.
+const HOLE: u64 = 1 << 20;
+
 /// Times of one sample of maps, but of one that takes long alone.
 const BATCH: usize = 4;
 
@@ -112,7 +116,12 @@ impl Bench<'_> {
         let mut ready = Vec::new();
         for (subject, other) in able.iter().zip(&others) {
             let buffer = FrameBuffer::new(device, &subject.buffer)?;
-            ready.push((subject.side, buffer, FrameBuffer::new(device, other)?));
+            // Where devices bounce, one in pieces can be mapped, and this one not.
+            let other = match device.try_map(other)? {
+                None => Some(FrameBuffer::new(device, other)?),
+                Some(_) => None,
+            };
+            ready.push((subject.side, buffer, other));
         }
         let sides: Vec<Side> = able.iter().map(|subject| subject.side).collect();
         interleave(&sides, self.effort(case), By::Sum, |side| {
@@ -121,7 +130,7 @@ impl Bench<'_> {
                 .find(|(of, ..)| *of == side)
                 .context("a heap without buffers")?;
             self.meter
-                .sample(1, false, || Ok(vec![buffer.frame(other, sum)?]))
+                .sample(1, false, || Ok(vec![buffer.frame(other.as_ref(), sum)?]))
                 .map(Some)
         })
     }
@@ -151,6 +160,7 @@ impl Bench<'_> {
         let buffers = if case.layout == Some(Layout::Fragmented) {
             self.all_fragmented(software)?
         } else {
+            let _holes = self.holes(case)?;
             vec![(side, self.heap(side).alloc(case.size)?)]
         };
         for (side, buffer) in buffers {
@@ -169,6 +179,25 @@ impl Bench<'_> {
             self.subjects.borrow_mut().push(Rc::new(subject));
         }
         find().context("a heap without buffers")
+    }
+
+    /// Leaves free memory in large blocks that are not adjacent, as they are in a
+    /// machine that has been in use, until what this returns is dropped. Else it
+    /// were chance whether a buffer lies in one piece.
+    fn holes(&self, case: &Case) -> anyhow::Result<Vec<Buffer>> {
+        let mut blocks = Vec::new();
+        if case.layout == Some(Layout::LargeBlocks) {
+            let heap = self.heap(Side::Kernel);
+            for _ in 0..2 * case.size.div_ceil(HOLE) {
+                blocks.push(heap.alloc(HOLE)?);
+            }
+        }
+        let mut number = 0;
+        blocks.retain(|_| {
+            number += 1;
+            number % 2 == 0
+        });
+        Ok(blocks)
     }
 
     /// Fragmented buffers of all sizes and heaps: the machine's memory is taken
