@@ -16,7 +16,6 @@ use crate::outcome::equal;
 use crate::outcome::errno;
 use crate::outcome::fail;
 use crate::outcome::refused;
-use crate::rng::Rng;
 use crate::sequences;
 use crate::target::Target;
 use crate::target::page;
@@ -29,6 +28,7 @@ use dma_heap::importer::DmaMapping;
 use dma_heap::importer::Importer;
 use dma_heap::importer::Vmap;
 use dma_heap::pattern::Pattern;
+use dma_heap::rng::Rng;
 use std::ops::Range;
 
 pub(crate) const TESTS: &[Test] = &[

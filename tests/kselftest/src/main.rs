@@ -34,7 +34,6 @@ mod pressure;
 mod reached;
 mod remapping;
 mod reuse;
-mod rng;
 mod sequences;
 mod sharing;
 mod system;

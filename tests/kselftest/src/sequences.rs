@@ -18,7 +18,6 @@ use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::fail;
-use crate::rng::Rng;
 use crate::target::Target;
 use crate::target::page;
 use dma_heap::Buffer;
@@ -29,6 +28,7 @@ use dma_heap::importer::Direction;
 use dma_heap::importer::DmaMapping;
 use dma_heap::importer::Importer;
 use dma_heap::importer::Vmap;
+use dma_heap::rng::Rng;
 use std::ops::Range;
 
 /// A size of some blocks that is no power of two; most buffers are smaller.

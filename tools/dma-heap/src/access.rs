@@ -231,6 +231,12 @@ impl<M: Readable> CpuAccess<'_, M> {
         found
     }
 
+    /// Whether every byte of the mapping is zero.
+    pub fn is_zero(&self) -> bool {
+        // Readable by its type, so there is an answer.
+        self.region().and_then(Region::is_zero).unwrap_or(false)
+    }
+
     /// Copies bytes out, from byte `offset` of the mapping on.
     ///
     /// # Errors
@@ -254,6 +260,14 @@ impl<M: Writable> CpuAccess<'_, M> {
         self.region()
             .and_then(|region| region.store(index, value))
             .ok_or_else(|| self.outside(index.saturating_mul(WORD), WORD))
+    }
+
+    /// Stores `value` in every word of the mapping.
+    pub fn fill(&self, value: u64) {
+        if let Some(region) = self.region() {
+            // Writable by its type.
+            let _ = region.fill(value);
+        }
     }
 
     /// Stores `value(index)` in every word of the mapping.

@@ -71,6 +71,7 @@ mod heap;
 pub mod importer;
 pub mod kcore;
 pub mod pattern;
+pub mod rng;
 mod share;
 #[expect(unsafe_code, reason = "ioctl, mmap and memory shared with devices")]
 pub mod sys;

@@ -18,6 +18,11 @@ impl Pattern {
         Self { seed }
     }
 
+    /// What it was made from.
+    pub fn seed(self) -> u64 {
+        self.seed
+    }
+
     /// A pattern that no earlier run has left in memory.
     ///
     /// # Errors

@@ -19,6 +19,9 @@ use std::ptr::NonNull;
 /// Bytes of a word.
 pub(crate) const WORD: usize = size_of::<u64>();
 
+/// Words that are looked at together where no single one matters.
+const GROUP: usize = 16;
+
 /// A shared mapping of a dma-buf.
 ///
 /// # Invariants
@@ -156,6 +159,44 @@ impl Region {
         }
     }
 
+    /// Whether every word is zero; `None` if they may not be read. Faster than
+    /// [`Region::load_while`]: it looks at several words at a time.
+    pub(crate) fn is_zero(&self) -> Option<bool> {
+        if !self.readable {
+            return None;
+        }
+        // A page is a multiple of this, and so is the mapping.
+        for index in (0..self.len / WORD).step_by(GROUP) {
+            let mut sum = 0;
+            for index in index..index + GROUP {
+                // SAFETY: `index` is less than the number of words mapped.
+                let word = unsafe { self.words().add(index) };
+                // SAFETY: As in `load`.
+                sum |= unsafe { word.read_volatile() };
+            }
+            if sum != 0 {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
+    /// Stores one value in every word; `None` if they may not be written.
+    pub(crate) fn fill(&self, value: u64) -> Option<()> {
+        if !self.writable {
+            return None;
+        }
+        for index in (0..self.len / WORD).step_by(GROUP) {
+            for index in index..index + GROUP {
+                // SAFETY: `index` is less than the number of words mapped.
+                let word = unsafe { self.words().add(index) };
+                // SAFETY: As in `store`.
+                unsafe { word.write_volatile(value) };
+            }
+        }
+        Some(())
+    }
+
     /// Copies bytes out. `None` if they do not lie inside or may not be read.
     pub(crate) fn copy_out(&self, offset: usize, to: &mut [u8]) -> Option<()> {
         if !self.readable || !self.holds(offset, to.len()) {
@@ -252,6 +293,31 @@ mod tests {
         }
         assert_eq!(region.copy_out(len - 1, &mut [0; 2]), None);
         assert_eq!(region.copy_in(usize::MAX, &[0; 2]), None);
+        Ok(())
+    }
+
+    #[test]
+    fn every_word_counts() -> Result<()> {
+        let page = rustix::param::page_size();
+        let file = rustix::fs::memfd_create("region", MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&file, 2 * page as u64)?;
+        let map = |prot| Region::new(file.as_fd(), 0, 2 * page, prot, MapFlags::SHARED);
+        let region = map(ProtFlags::READ | ProtFlags::WRITE)?;
+        for index in 0..2 * page / WORD {
+            assert_eq!(region.is_zero(), Some(true));
+            assert_eq!(region.store(index, 1 << (index % 64)), Some(()));
+            assert_eq!(region.is_zero(), Some(false), "{index}");
+            assert_eq!(region.store(index, 0), Some(()));
+        }
+        assert_eq!(region.fill(7), Some(()));
+        let mut words = 0;
+        region.load_while(|_, word| {
+            words += 1;
+            word == 7
+        });
+        assert_eq!(words, 2 * page / WORD);
+        assert_eq!(map(ProtFlags::READ)?.fill(7), None);
+        assert_eq!(map(ProtFlags::WRITE)?.is_zero(), None);
         Ok(())
     }
 }

@@ -6,14 +6,16 @@ use std::ops::Range;
 
 /// The generator SplitMix64.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn word(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -21,13 +23,14 @@ impl Rng {
     }
 
     /// A number in a range that is not empty, near enough to uniform.
-    pub(crate) fn below(&mut self, range: Range<usize>) -> usize {
+    pub fn below(&mut self, range: Range<usize>) -> usize {
         let count = range.len().max(1) as u64;
         // Lossless: the remainder is less than a usize.
         range.start + usize::try_from(self.word() % count).unwrap_or(0)
     }
 
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+    /// One of several, near enough to uniform; `None` of none.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
         if from.is_empty() {
             return None;
         }
@@ -35,13 +38,14 @@ impl Rng {
     }
 
     /// A piece of `0..len`, of at least one byte and at most `most`.
-    pub(crate) fn piece(&mut self, len: usize, most: usize) -> Range<usize> {
+    pub fn piece(&mut self, len: usize, most: usize) -> Range<usize> {
         let count = self.below(1..most.min(len) + 1);
         let start = self.below(0..len - count + 1);
         start..start + count
     }
 
-    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+    /// That many random bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(count + size_of::<u64>());
         while bytes.len() < count {
             bytes.extend_from_slice(&self.word().to_le_bytes());
