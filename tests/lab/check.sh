@@ -97,7 +97,7 @@ denies_unsafe() {
 
 check_rustfmt() {
 	local files
-	mapfile -t files < <(cd "$SRC" && find drivers tests -name '*.rs' ! -path 'tests/kselftest/*')
+	mapfile -t files < <(cd "$SRC" && find drivers tests/importer -name '*.rs')
 	(cd "$SRC" && rustfmt --check --edition 2021 --config skip_children=true \
 		--config-path "$(source_dir)/.rustfmt.toml" "${files[@]}")
 }
