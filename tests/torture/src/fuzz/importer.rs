@@ -71,6 +71,8 @@ fn outcome(result: Result<i64, Errno>) -> Outcome {
 fn id(rng: &mut Rng) -> u64 {
     match rng.below(0..32) {
         0 => rng.word(),
+        // The first numbers are given out first.
+        1..20 => rng.below(0..OBJECTS / 4) as u64,
         _ => rng.below(0..OBJECTS) as u64,
     }
 }

@@ -318,8 +318,8 @@ pub(crate) const KINDS: &[Kind] = &[
 ];
 
 /// The rare ones, in operations of a worker between two of them: they take the
-/// machine long.
+/// machine long. The numbers are prime, so that none is always due with another.
 pub(crate) const RARE: &[(u64, Kind)] = &[
-    (4000, owner("drop caches", 0, &[], knobs::drop_caches)),
-    (20000, owner("compact memory", 0, &[], knobs::compact)),
+    (3989, owner("drop caches", 0, &[], knobs::drop_caches)),
+    (19_997, owner("compact memory", 0, &[], knobs::compact)),
 ];

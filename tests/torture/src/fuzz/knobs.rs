@@ -27,23 +27,23 @@ pub(super) fn turn(worker: &mut Worker, rng: &mut Rng) -> Outcome {
     let Some(node) = worker.node(rng) else {
         return Outcome::wrong("no heap");
     };
-    let Some((name, before)) = node.knobs.get(rng.below(0..node.knobs.len())) else {
-        return Outcome::wrong("no knob");
-    };
-    let before = before.trim();
-    let value = match *name {
+    let name = rng.pick(&KNOBS).unwrap_or("limit");
+    let value = match name {
         "keep_mappings" => rng.below(0..2) as u64,
         "pool_trim_ms" => rng.pick(&[0, 1, 10, 100, 500, 5000]).unwrap_or(500),
-        "pool_cap" => rng
-            .pick(&[0, 4096, 1 << 20, 16 << 20, u64::MAX])
-            .unwrap_or(0),
-        // Too little for most: not for long.
+        "pool_cap" => {
+            let caps = [0, 4096, 1 << 20, 16 << 20, 128 << 20, 128 << 20];
+            rng.pick(&caps).unwrap_or(0)
+        }
+        // Too little for most.
         _ => rng.pick(&[0, 4096, 1 << 20, 8 << 20]).unwrap_or(0),
     };
     let path = node.sysfs.join(name);
     let mut written = std::fs::write(&path, value.to_string());
-    if *name == "limit" || rng.below(0..2) == 0 {
-        written = written.and(std::fs::write(&path, before));
+    if name == "limit" {
+        // Not for long. Half of the memory, as it is by default.
+        let half = rustix::system::sysinfo().totalram / 2;
+        written = written.and(std::fs::write(&path, half.to_string()));
     }
     outcome(written).into()
 }

@@ -13,6 +13,7 @@ mod stream;
 mod worker;
 
 use crate::heaps;
+use crate::heaps::Knobs;
 use crate::report::Report;
 use anyhow::Context as _;
 use std::io::BufRead as _;
@@ -99,6 +100,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
 
+    let knobs = Knobs::of(&heaps)?;
     let start = Instant::now();
     let mut report = Report::start(&format!("fuzz --seed={seed:#x} --workers={workers}"));
     let started = (0..workers)
@@ -107,6 +109,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let end = start + Duration::from_secs(arguments.seconds) + GRACE * patience(&arguments);
     let (counts, findings) = collect(started, end);
     let took = start.elapsed();
+    knobs.restore()?;
 
     let importer = std::path::Path::new(dma_heap::importer::NODE).exists();
     table(&mut report, &counts, importer);

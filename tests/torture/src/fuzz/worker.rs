@@ -11,7 +11,6 @@ use super::stream::COUNT;
 use super::stream::Operation;
 use super::stream::Stream;
 use crate::channel::Channel;
-use crate::heaps::KNOBS;
 use crate::sys::arena::Arena;
 use crate::sys::arena::MAP;
 use crate::sys::arena::MAPS;
@@ -110,8 +109,6 @@ pub(crate) struct Node {
     pub(crate) heap: Heap,
     pub(crate) sysfs: PathBuf,
     pub(crate) debugfs: PathBuf,
-    /// What the knobs were before: name and value.
-    pub(crate) knobs: Vec<(&'static str, String)>,
 }
 
 /// The owner's thread.
@@ -166,10 +163,6 @@ impl Node {
     fn open(name: &str) -> anyhow::Result<Self> {
         let info = HeapInfo::of(name)?;
         let sysfs = info.sysfs.context("the heap has no directory in sysfs")?;
-        let knobs = KNOBS
-            .iter()
-            .map(|knob| Ok((*knob, std::fs::read_to_string(sysfs.join(knob))?)))
-            .collect::<std::io::Result<Vec<_>>>()?;
         Ok(Self {
             file: rustix::fs::open(
                 &info.node,
@@ -179,7 +172,6 @@ impl Node {
             heap: Heap::open(name)?,
             debugfs: PathBuf::from("/sys/kernel/debug/rust_dma_heap").join(name),
             sysfs,
-            knobs,
             name: name.to_owned(),
         })
     }
@@ -360,11 +352,6 @@ pub(crate) fn run(task: Task) -> anyhow::Result<()> {
             "finding worker {}: {before} descriptors were open, now {after} are",
             task.worker
         );
-    }
-    for node in &worker.nodes {
-        for (knob, value) in &node.knobs {
-            std::fs::write(node.sysfs.join(knob), value.trim())?;
-        }
     }
     counts_to_lines(&counts).for_each(|line| println!("{line}"));
     Ok(())
