@@ -120,6 +120,7 @@ test_append() {
 	case $1 in
 	sanitize-nodes) say "$SANITIZERS_APPEND $(test_append suite-nodes)" ;;
 	sanitize-kunit) say "$SANITIZERS_APPEND kunit.enable=1 kunit.autorun=1 $APPEND" ;;
+	sanitize-soak) say "memhp_default_state=online_movable $(test_append sanitize-)" ;;
 	sanitize-*) say "$SANITIZERS_APPEND $(test_append suite-iommu-strict)" ;;
 	suite-nocma) ;;
 	suite-zeroing) say "$APPEND init_on_alloc=0" ;;
@@ -176,6 +177,11 @@ test_machine() {
 			-object memory-backend-ram,id=one,size=1G -object memory-backend-ram,id=two,size=1G \
 			-numa node,memdev=one,cpus=0 -numa node,memdev=two,cpus=1 \
 			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable,node=1
+		;;
+	# Memory that can be taken out.
+	sanitize-soak)
+		say -m 2G,slots=1,maxmem=4G \
+			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable
 		;;
 	esac
 }

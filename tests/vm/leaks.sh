@@ -14,7 +14,7 @@ plan 8
 # pages of the slab, page tables, also of an IOMMU, and notes of the checks.
 own_pages() {
 	awk -v RS= '/\n 0xf/ &&
-		!/allocate_slab|new_slab|p[tmu]d_alloc|p4d_alloc|iommu_alloc_pages|kasan_|stack_depot|dma_debug/' \
+		!/allocate_slab|new_slab|p[tmu]d_alloc|pte_alloc|p4d_alloc|iommu_alloc_pages|kasan_|stack_depot|dma_debug/' \
 		/sys/kernel/debug/page_owner_stacks/show_stacks
 }
 
