@@ -178,9 +178,9 @@ test_machine() {
 			-numa node,memdev=one,cpus=0 -numa node,memdev=two,cpus=1 \
 			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable,node=1
 		;;
-	# Memory that can be taken out.
+	# Memory that can be taken out, and not more than can be used up soon.
 	sanitize-soak)
-		say -m 2G,slots=1,maxmem=4G \
+		say -m 1536M,slots=1,maxmem=4G \
 			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable
 		;;
 	esac

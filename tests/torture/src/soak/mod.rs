@@ -63,7 +63,7 @@ const DEATH: Duration = Duration::from_secs(30);
 /// Between two attempts to unload the module while it is used.
 const ATTEMPTS: Duration = Duration::from_millis(900);
 /// Between two times at which everybody stops, so that it can be.
-const PAUSES: Duration = Duration::from_secs(20);
+const PAUSES: Duration = Duration::from_secs(25);
 
 /// The name of the process that takes memory.
 const HOG: &str = "hog";
@@ -317,7 +317,7 @@ impl Soak {
     fn go_on(&mut self) -> anyhow::Result<()> {
         let end = Instant::now() + Duration::from_secs(self.arguments.seconds);
         let mut attempt = Instant::now() + ATTEMPTS * self.patience();
-        let mut pause = Instant::now() + PAUSES * self.patience();
+        let mut pause = Instant::now() + PAUSES;
         let mut kill = Instant::now();
         while Instant::now() < end && self.findings.len() < 20 {
             self.start_missing()?;
@@ -337,7 +337,7 @@ impl Soak {
             }
             if Instant::now() >= pause && self.may_unload() {
                 self.unload_at_rest()?;
-                pause = Instant::now() + PAUSES * self.patience();
+                pause = Instant::now() + PAUSES;
             }
         }
         Ok(())
