@@ -52,7 +52,7 @@ sanitize_boot() {
 
 # Two machines at a time.
 sanitize_boots() {
-	local suite running=0 VM_BEGIN=300 VM_TIMEOUT=1500 VM_MEMORY=2G
+	local suite running=0 VM_BEGIN=300 VM_TIMEOUT=2400 VM_MEMORY=2G
 	for suite; do
 		if [ "$running" -eq 2 ]; then
 			wait_all 1
