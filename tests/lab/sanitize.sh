@@ -39,7 +39,7 @@ sanitize_prepare() {
 	step "build the kernel's selftest" sanitizer-selftest \
 		selftest_build "${CROSS}gcc-14" "$OUT/$SELFTEST"
 	initramfs_build "$OUT/initramfs.cpio" /usr/bin/busybox "$OUT"/{"$MODULE","$IMPORTER"}.ko \
-		"$OUT/$SELFTEST" "$BUILD/$ARCH"/{dmaheap,dmaheap-kselftest,dmaheap-torture} \
+		"$OUT/$SELFTEST" "$BUILD/$ARCH"/{dmaheap,dmaheap-kselftest,dmaheap-torture,dmaheap-fault-sweep} \
 		"$(sanitizer_dir)/package/lib/modules"
 }
 

@@ -36,7 +36,7 @@ crates_fetch() {
 tools_build() {
 	mkdir -p "$BUILD/$ARCH"
 	cargo_run "$RUST_TARGET" build --release --locked --offline --workspace --bins
-	cp "$CARGO_TARGET_DIR/$RUST_TARGET/release"/{dmaheap,dmaheap-kselftest,dmaheap-torture} "$BUILD/$ARCH/"
+	cp "$CARGO_TARGET_DIR/$RUST_TARGET/release"/{dmaheap,dmaheap-kselftest,dmaheap-torture,dmaheap-fault-sweep} "$BUILD/$ARCH/"
 }
 
 # The test program for i386, to run on an amd64 kernel.

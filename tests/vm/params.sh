@@ -4,7 +4,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-plan 20
+plan 22
 
 mark_log
 for value in 2 -2 1000; do
@@ -13,11 +13,11 @@ for value in 2 -2 1000; do
 	logged "pooled_names=$value is not one of"
 	ok $? "the log says why pooled_names=$value is refused"
 done
-for value in nonsense "" 99999999999; do
-	! load_module "pooled_names=$value" 2>/dev/null
-	ok $? "pooled_names=$value refuses the load"
-	logged "\`$value' invalid for parameter \`pooled_names'"
-	ok $? "the log says why pooled_names=$value is refused"
+for parameter in pooled_names=nonsense pooled_names= pooled_names=99999999999 mem_accounting=2; do
+	! load_module $parameter 2>/dev/null
+	ok $? "$parameter refuses the load"
+	logged "\`${parameter#*=}' invalid for parameter \`${parameter%=*}'"
+	ok $? "the log says why $parameter is refused"
 done
 leaves_nothing "refused loads leave nothing"
 

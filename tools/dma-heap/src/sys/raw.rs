@@ -6,12 +6,16 @@
 //! Nothing here can harm the caller's memory: the kernel is only ever pointed
 //! at memory made for the one call.
 
+use super::abi;
+use super::abi::AllocationData;
 use super::ioctl::adopt;
 use rustix::io::Errno;
 use rustix::io::Result;
 use rustix::ioctl::Ioctl;
 use rustix::ioctl::IoctlOutput;
 use rustix::ioctl::Opcode;
+use rustix::ioctl::Updater;
+use rustix::ioctl::opcode;
 use rustix::mm::MapFlags;
 use rustix::mm::MprotectFlags;
 use rustix::mm::ProtFlags;
@@ -208,6 +212,45 @@ fn fd_member(argument: &[u8]) -> Option<u32> {
 fn is_dmabuf(fd: u32) -> bool {
     rustix::fs::readlink(format!("/proc/self/fd/{fd}"), Vec::new())
         .is_ok_and(|target| target.to_bytes().starts_with(b"/dmabuf:"))
+}
+
+/// An allocation's argument with something behind it that no kernel knows yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Longer {
+    data: AllocationData,
+    surplus: [u64; 5],
+}
+
+/// Allocates with a structure that is longer than the kernel's. Makes no other
+/// call but that one.
+///
+/// # Errors
+///
+/// Whatever the ioctl returns; EBADMSG if what stands behind the structure does
+/// not come back as it was.
+pub fn alloc_longer(heap: BorrowedFd<'_>, len: u64, fd_flags: u32) -> Result<OwnedFd> {
+    const SURPLUS: [u64; 5] = [1, 2, 3, 5, 8];
+    const REQUEST: Opcode = opcode::read_write::<Longer>(abi::DMA_HEAP_IOC_MAGIC, 0);
+    let mut longer = Longer {
+        data: AllocationData {
+            len,
+            fd: 0,
+            fd_flags,
+            heap_flags: 0,
+        },
+        surplus: SURPLUS,
+    };
+    // SAFETY: The request number encodes the size and direction of `Longer`, so
+    // the kernel reads and writes no more than that.
+    let request = unsafe { Updater::<REQUEST, Longer>::new(&mut longer) };
+    // SAFETY: As above; the call has no other effect on this process's memory.
+    unsafe { rustix::ioctl::ioctl(heap, request) }?;
+    let fd = adopt(longer.data.fd)?;
+    if longer.surplus != SURPLUS {
+        return Err(Errno::BADMSG);
+    }
+    Ok(fd)
 }
 
 /// Tries a mapping of a dma-buf and removes it again.
