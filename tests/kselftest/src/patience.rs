@@ -32,9 +32,14 @@ fn factor(text: &str) -> Result<u32, String> {
     }
 }
 
+/// How many times as slow as an ordinary machine this one is.
+pub(crate) fn slowness() -> u32 {
+    FACTOR.get().copied().unwrap_or(1)
+}
+
 /// A time that is ample for an ordinary machine, made ample for this one.
 pub(crate) fn ample(time: Duration) -> Duration {
-    time * FACTOR.get().copied().unwrap_or(1)
+    time * slowness()
 }
 
 #[cfg(test)]
