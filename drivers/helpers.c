@@ -5,6 +5,7 @@
  */
 #include <linux/cpuset.h>
 #include <linux/cred.h>
+#include <linux/debugfs.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -238,6 +239,16 @@ bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev)
 	if (mem && mem->defpool.end > mem->defpool.start)
 		return reaches(dev, mem->defpool.start, mem->defpool.end - mem->defpool.start);
 #endif
+	return true;
+}
+
+bool rust_dma_heap_debugfs_exists(const char *name)
+{
+	struct dentry *dentry = debugfs_lookup(name, NULL);
+
+	if (IS_ERR_OR_NULL(dentry))
+		return false;
+	dput(dentry);
 	return true;
 }
 

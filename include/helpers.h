@@ -45,6 +45,7 @@ static const u32 RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC =
 		       __GFP_NOWARN) & ~__GFP_RECLAIM);
 /* To add to one of those two. */
 static const u32 RUST_DMA_HEAP_GFP_ACCOUNT = (__force u32)__GFP_ACCOUNT;
+static const u32 RUST_DMA_HEAP_GFP_NOFAIL = (__force u32)(GFP_KERNEL | __GFP_NOFAIL);
 #ifdef ARCH_IMPLEMENTS_FLUSH_KERNEL_VMAP_RANGE
 static const bool RUST_DMA_HEAP_CACHES_ALIAS = true;
 #else
@@ -111,6 +112,7 @@ void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsign
 void rust_dma_heap_sg_copy_dma(struct scatterlist *to, struct scatterlist *from);
 unsigned int rust_dma_heap_max_segment_size(const struct device *dev);
 unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev);
+bool rust_dma_heap_debugfs_exists(const char *name);
 bool rust_dma_heap_device_has_dma_mask(const struct device *dev);
 bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages);
 bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev);

@@ -61,6 +61,9 @@ impl<D: DevDirectory> Class<D> {
 
     /// Names a device's node. The C side frees the string. The mode stays 0600.
     ///
+    /// Never fails: the C side would take the bare name instead, and when the device goes, look for
+    /// the node there and leave the one that it has made.
+    ///
     /// # Safety
     ///
     /// Called by the C side for a device of this class.
@@ -71,7 +74,7 @@ impl<D: DevDirectory> Class<D> {
         // SAFETY: The device is valid, so its name is; the format takes one string.
         unsafe {
             bindings::kasprintf(
-                bindings::GFP_KERNEL,
+                bindings::RUST_DMA_HEAP_GFP_NOFAIL,
                 D::NODE_FORMAT.as_char_ptr(),
                 bindings::dev_name(device),
             )

@@ -20,6 +20,7 @@ use crate::{
             ClassDevice,
             DevDirectory, //
         },
+        debugfs,
         path, //
     },
     buffer::Attachments, //
@@ -68,7 +69,8 @@ impl RegisteredHeaps {
                 GFP_KERNEL,
             )?;
             let class = Arc::new(Class::new(class_name()?)?, GFP_KERNEL)?;
-            let debugfs = Dir::new(c"rust_dma_heap");
+            let debugfs = Dir::new(DEBUGFS_NAME);
+            let has_debugfs = debugfs::exists(DEBUGFS_NAME);
             let attachments = Attachments::new()?;
             let mut nodes = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
             let mut devices = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
@@ -89,8 +91,10 @@ impl RegisteredHeaps {
                     )?,
                     GFP_KERNEL,
                 )?;
-                counters.push(debug::counters(&debugfs, heap.clone())?, GFP_KERNEL)?;
-                pr_info!("/dev/dma_heap/{} is up\n", heap.name());
+                if has_debugfs {
+                    counters.push(debug::counters(&debugfs, heap.clone())?, GFP_KERNEL)?;
+                }
+                announce(heap.name());
                 nodes.push(heap, GFP_KERNEL)?;
             }
 
@@ -102,6 +106,22 @@ impl RegisteredHeaps {
                 nodes <- CharDevices::add(numbers, nodes),
             }))
         })
+    }
+}
+
+/// The directory of the counters.
+const DEBUGFS_NAME: &CStr = c"rust_dma_heap";
+
+/// Tells the log that a heap is up, and whether programs will find it.
+fn announce(name: &CStr) {
+    // The device is there without a node, too, and the kernel says nothing of that.
+    if cfg!(CONFIG_DEVTMPFS) && matches!(node_exists(name), Ok(false)) {
+        pr_warn!(
+            "/dev/dma_heap/{} is missing: the kernel could not make it, or /dev is no devtmpfs; remove what is in its way and load the module again\n",
+            name
+        );
+    } else {
+        pr_info!("/dev/dma_heap/{} is up\n", name);
     }
 }
 
