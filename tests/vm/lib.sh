@@ -89,7 +89,8 @@ unload_module() { rmmod "$MODULE"; }
 loaded() { grep -q "^$MODULE " /proc/modules; }
 
 # expect_log NUMBER PATTERN: the test provokes this many kernel log lines that
-# match PATTERN (a Perl expression) and one of tests/lab/log-patterns.
+# match PATTERN (a Perl expression) and one of tests/lab/log-patterns. "any" is for
+# a test that cannot know.
 expect_log() { echo "<5>lab: expect $1 $2" >/dev/kmsg; }
 
 # expect_fault: the tests of edu that follow let the device write once to where
