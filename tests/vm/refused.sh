@@ -6,7 +6,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-plan 21
+plan 23
 
 copy=/run/lab/copy.ko
 errors=/run/lab/errors
@@ -88,4 +88,15 @@ ok $? "both names taken: nothing is left"
 rm -f $made
 rmdir /dev/dma_heap 2>/dev/null
 leaves_nothing "both names taken: nothing is left in the end"
+
+# A file where the nodes' folder would be: the kernel makes none, and says nothing.
+[ ! -d /dev/dma_heap ] || mv /dev/dma_heap /dev/dma_heap.away
+: >/dev/dma_heap
+mark_log
+load_module && logged "/dev/dma_heap/default_cma_region is missing"
+ok $? "no folder for the nodes: the log says that they are missing"
+unload_module
+rm /dev/dma_heap
+[ ! -d /dev/dma_heap.away ] || mv /dev/dma_heap.away /dev/dma_heap
+leaves_nothing "no folder for the nodes: nothing is left"
 finish

@@ -152,7 +152,7 @@ impl Found {
 
 /// The word that is written, to be known again: who wrote it, and how.
 fn mark(class: usize, way: usize) -> u64 {
-    0xbadb_0000_5ec0_0000 | (class as u64) << 40 | (way as u64) << 32 | 0xe7e7
+    0xbadb_0000_5ec0_e7e7 | ((class as u64) << 40) | ((way as u64) << 32)
 }
 
 struct Thief {

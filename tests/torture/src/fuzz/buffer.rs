@@ -27,7 +27,7 @@ const NAME: usize = 32;
 
 pub(super) fn sync(hand: &Hand, rng: &mut Rng) -> Outcome {
     // READ, WRITE or both; START or END.
-    let flags = rng.below(1..4) as u64 | (rng.below(0..2) as u64) << 2;
+    let flags = rng.below(1..4) as u64 | ((rng.below(0..2) as u64) << 2);
     hand.ioctl(
         hand.buffer(rng).number(),
         DMA_BUF_IOCTL_SYNC,
@@ -39,7 +39,7 @@ pub(super) fn sync(hand: &Hand, rng: &mut Rng) -> Outcome {
 
 pub(super) fn sync_wrongly(hand: &Hand, rng: &mut Rng) -> Outcome {
     // Neither read nor write, or a bit that has no meaning.
-    let unknown = rng.below(0..8) as u64 | 1 << rng.below(3..64);
+    let unknown = rng.below(0..8) as u64 | (1 << rng.below(3..64));
     let flags = rng.pick(&[0, 4, unknown, unknown]).unwrap_or(0);
     let (flags, place, errno) = match rng.below(0..2) {
         0 => (flags, Place::Scratch(8), Errno::INVAL),
@@ -137,11 +137,11 @@ pub(super) fn garbage(hand: &Hand, rng: &mut Rng) -> Outcome {
     let random = rng.word() as u32;
     let command = match rng.below(0..3) {
         // The right type, a number that there is not.
-        0 => random & !0xffff | u32::from(b'b') << 8 | rng.below(4..256) as u32,
+        0 => random & !0xffff | (u32::from(b'b') << 8) | rng.below(4..256) as u32,
         // A number that there is, with the wrong size.
         1 => {
             let size = rng.below(9..1 << 14) as u32;
-            random & 0xc000_0000 | size << 16 | u32::from(b'b') << 8 | rng.below(0..4) as u32
+            random & 0xc000_0000 | (size << 16) | (u32::from(b'b') << 8) | rng.below(0..4) as u32
         }
         // A heap's.
         _ => DMA_HEAP_ALLOC,

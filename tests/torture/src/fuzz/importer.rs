@@ -41,7 +41,7 @@ const CPU_SUM: u32 = 19;
 const UNKNOWN: usize = 64;
 
 fn command(number: u32) -> u32 {
-    3 << 30 | (WORDS as u32 * 8) << 16 | u32::from(b'I') << 8 | number
+    (3 << 30) | ((WORDS as u32 * 8) << 16) | (u32::from(b'I') << 8) | number
 }
 
 fn bytes(words: [u64; WORDS]) -> [u8; WORDS * 8] {
@@ -208,7 +208,7 @@ pub(super) fn garbage(worker: &mut Worker, rng: &mut Rng) -> Outcome {
         }
         _ => {
             // Of another size.
-            let wrong = command(rng.below(0..19) as u32) ^ 1 << rng.below(16..29);
+            let wrong = command(rng.below(0..20) as u32) ^ (1 << rng.below(16..29));
             (
                 hand.ioctl(slot, wrong, &[0xff; 64], any_place(rng)),
                 Errno::NOTTY,

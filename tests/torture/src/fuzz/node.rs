@@ -221,7 +221,7 @@ pub(super) fn almost(worker: &mut Worker, rng: &mut Rng) -> Outcome {
         8 => {
             // Shorter or longer: what is missing is zero.
             size = rng.pick(&[8, 12, 16, 20, 32, 40, 4096]).unwrap_or(DATA);
-            command = command & !(0x3fff << 16) | (size as u32) << 16;
+            command = command & !(0x3fff << 16) | ((size as u32) << 16);
             wanted = None;
         }
         // Without a direction nothing is read: the length is zero.
@@ -233,7 +233,7 @@ pub(super) fn almost(worker: &mut Worker, rng: &mut Rng) -> Outcome {
         }
         _ => {
             // Another type, the same number: as upstream, only that counts.
-            command = command & !0xff00 | u32::from(b'J') << 8;
+            command = command & !0xff00 | (u32::from(b'J') << 8);
             wanted = None;
         }
     }
@@ -299,7 +299,7 @@ pub(super) fn garbage(worker: &mut Worker, rng: &mut Rng) -> Outcome {
     let kind = rng.pick(b"HHHHbIJ\x00").unwrap_or(b'H');
     let number = rng.pick(&[0, 0, 1, 2, 255]).unwrap_or(0);
     let direction = rng.pick(&[3, 3, 3, 0, 1, 2]).unwrap_or(3);
-    let command = direction << 30 | (size as u32) << 16 | u32::from(kind) << 8 | number;
+    let command = (direction << 30) | ((size as u32) << 16) | (u32::from(kind) << 8) | number;
     let mut bytes = [0; 128];
     for chunk in bytes.chunks_exact_mut(8) {
         chunk.copy_from_slice(&odd(rng).to_ne_bytes());

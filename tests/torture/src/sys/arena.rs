@@ -220,11 +220,11 @@ impl Arena {
             iov_base: from.0 as *mut c_void,
             iov_len: len.min(GUARD),
         };
+        let flags = libc::SPLICE_F_NONBLOCK;
         // SAFETY: Memory is only read. What of it the pipe holds is read from
         // there by nobody who relies on it.
-        check(
-            unsafe { libc::vmsplice(number, &raw const vector, 1, libc::SPLICE_F_NONBLOCK) } as i64,
-        )
+        let result = unsafe { libc::vmsplice(number, &raw const vector, 1, flags) };
+        check(result as i64)
     }
 
     /// Maps a file in a span, in the place of what was.
@@ -333,12 +333,10 @@ impl Arena {
     /// remap_file_pages(): shows another part of the file that is mapped there.
     pub(crate) fn remap_pages(&self, span: Span, page: usize) -> Result<()> {
         let address = self.at(span.offset);
+        let number = libc::SYS_remap_file_pages;
         // SAFETY: The range is the arena's, in which no object is.
-        check(
-            unsafe { libc::syscall(libc::SYS_remap_file_pages, address, span.len, 0, page, 0) }
-                as i64,
-        )
-        .map(drop)
+        let result = unsafe { libc::syscall(number, address, span.len, 0, page, 0) };
+        check(result as i64).map(drop)
     }
 
     /// Reserves a span again, if nothing is mapped there.

@@ -40,12 +40,10 @@ pub(crate) fn interrupt_every(microseconds: u32) -> Result<()> {
         it_interval: time,
         it_value: time,
     };
+    let before = std::ptr::null_mut();
     // SAFETY: The kernel reads the structure.
-    check(
-        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }
-            .into(),
-    )
-    .map(drop)
+    let result = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, before) };
+    check(result.into()).map(drop)
 }
 
 /// Has this process, a forked child, end with `status` where another would be
