@@ -10,7 +10,7 @@ plan 24
 
 # One that is kept serves all maps, but where every device bounces none is.
 mappings=1
-! grep -q swiotlb=force /proc/cmdline || mappings=3
+! grep -q 'swiotlb=[^ ]*force' /proc/cmdline || mappings=3
 
 # importer [OPTION | STEP]...: its output lies in /run/lab/steps afterwards,
 # what it says beside that in /run/lab/errors.
