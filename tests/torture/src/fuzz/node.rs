@@ -295,8 +295,9 @@ pub(super) fn garbage(worker: &mut Worker, rng: &mut Rng) -> Outcome {
         return Outcome::wrong("no heap");
     };
     let size = rng.below(0..128);
-    // Not the type of the calls that every file understands.
-    let kind = rng.pick(b"HHHHbIJ\x00").unwrap_or(b'H');
+    // Not the types of the calls that every file understands: 0 (FIGETBSZ), T, X
+    // and f.
+    let kind = rng.pick(b"HHHHbIJ\xff").unwrap_or(b'H');
     let number = rng.pick(&[0, 0, 1, 2, 255]).unwrap_or(0);
     let direction = rng.pick(&[3, 3, 3, 0, 1, 2]).unwrap_or(3);
     let command = (direction << 30) | ((size as u32) << 16) | (u32::from(kind) << 8) | number;
