@@ -52,9 +52,15 @@ is "100 times loaded and unloaded" "$cycles" 100
 lost=$((${free:-0} - $(free_memory)))
 grown=$(($(meminfo Slab) - ${slab:-0}))
 diag "from cycle 20 to $cycles: free memory fell by $lost KiB, Slab grew by $grown KiB"
-[ "$cycles" -eq 100 ] && [ "$lost" -lt 1024 ]
-ok $? "free memory falls by less than 1024 KiB"
-[ "$cycles" -eq 100 ] && [ "$grown" -lt 256 ]
-ok $? "Slab grows by less than 256 KiB"
+if [ -e /sys/kernel/debug/kmemleak ]; then
+	why="KASAN holds freed memory back; kmemleak counts"
+	skip "free memory falls by less than 1024 KiB" "$why"
+	skip "Slab grows by less than 256 KiB" "$why"
+else
+	[ "$cycles" -eq 100 ] && [ "$lost" -lt 1024 ]
+	ok $? "free memory falls by less than 1024 KiB"
+	[ "$cycles" -eq 100 ] && [ "$grown" -lt 256 ]
+	ok $? "Slab grows by less than 256 KiB"
+fi
 leaves_nothing "nothing is left"
 finish

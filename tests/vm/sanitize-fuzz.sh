@@ -7,6 +7,7 @@
 . /lab/sanitized.sh
 load_module
 insmod /lab/dma_buf_test_importer.ko
+expect_overlaps any
 run_test fuzz 240 dmaheap-torture fuzz --operations=1000000 --seconds=1000 \
 	--patience="$DMAHEAP_PATIENCE"
 rmmod dma_buf_test_importer

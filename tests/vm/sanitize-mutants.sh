@@ -7,6 +7,6 @@
 . /lab/sanitized.sh
 load_module
 insmod /lab/dma_buf_test_importer.ko
-expect_overlaps
+expect_overlaps 1
 run_test kselftest-system-pooled 300 dmaheap-kselftest --only=mmap,reuse,importer,kept system-pooled
 sanitized_end

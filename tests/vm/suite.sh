@@ -39,7 +39,8 @@ done
 test_in_vm sysfs
 # shellcheck disable=SC2086 # words
 insmod /lab/dma_buf_test_importer.ko ${importer_parameters:-}
-expect_overlaps
+expect_overlaps 1
+expect_vivid_segments
 for heap in $heaps; do
 	expect_fault
 	run_test "kselftest-$heap" 300 dmaheap-kselftest "$heap"
