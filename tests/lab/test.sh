@@ -112,8 +112,9 @@ test_on_host() {
 
 # What the kernel with sanitizers wants to be told. With five levels of page tables
 # KASAN complains of an interrupt that comes while the kernel looks at its first
-# processor; and after a report it would be silent.
-SANITIZERS_APPEND="no5lvl kasan_multi_shot page_owner=on page_poison=1"
+# processor; and after a report it would be silent. After an oops nothing that it
+# says means anything.
+SANITIZERS_APPEND="no5lvl kasan_multi_shot page_owner=on page_poison=1 oops=panic"
 
 # The kernel command line of a suite's machine.
 test_append() {
