@@ -72,30 +72,21 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let heaps = heaps::chosen(&arguments.heaps)?;
     let workers = arguments.workers.clamp(1, 64);
     let each = arguments.operations.div_ceil(workers as u64);
-    if let (Some(run), Some(worker)) = (arguments.run, arguments.worker) {
-        worker::run(Task {
-            seed,
-            worker,
-            workers,
-            operations: each,
-            time: Duration::from_secs(arguments.seconds),
-            run,
-            heaps,
-            verbose: false,
-        })?;
-        return Ok(ExitCode::SUCCESS);
-    }
     if let Some(worker) = arguments.worker {
-        println!("worker {worker} of --seed={seed:#x} alone");
+        // One of a run is told the run's name.
+        let alone = arguments.run.is_none();
+        if alone {
+            println!("worker {worker} of --seed={seed:#x} alone");
+        }
         worker::run(Task {
             seed,
             worker,
             workers,
             operations: each,
             time: Duration::from_secs(arguments.seconds),
-            run: std::process::id(),
+            run: arguments.run.unwrap_or_else(std::process::id),
             heaps,
-            verbose: true,
+            verbose: alone,
         })?;
         return Ok(ExitCode::SUCCESS);
     }
