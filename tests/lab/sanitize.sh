@@ -21,11 +21,11 @@ lab_sanitize() {
 	results
 }
 
-# The scripts' names, those that take longest first. sanitize-mutants has only a
-# part of what the others have.
+# The scripts' names, the one that takes longest first, those that are short last.
+# sanitize-mutants has only a part of what the others have.
 sanitize_suites() {
 	(cd "$SRC/tests/vm" && compgen -G "sanitize-$1.sh" | sed 's/\.sh$//' | grep -vx sanitize-mutants |
-		awk '{ print /suite/ ? 1 : 2, $0 }' | sort | cut -d' ' -f2) || :
+		awk '{ print /sweep/ ? 1 : /kunit|nodes/ ? 3 : 2, $0 }' | sort | cut -d' ' -f2) || :
 }
 
 sanitize_prepare() {

@@ -121,6 +121,9 @@ test_append() {
 	case $1 in
 	sanitize-nodes) say "$SANITIZERS_APPEND $(test_append suite-nodes)" ;;
 	sanitize-kunit) say "$SANITIZERS_APPEND kunit.enable=1 kunit.autorun=1 $APPEND" ;;
+	# It frees 20 GiB, which these would fill and look at, page by page. The other
+	# machines have them.
+	sanitize-adversary) say "$(test_append sanitize-) page_poison=off page_owner=off" ;;
 	sanitize-soak) say "memhp_default_state=online_movable $(test_append sanitize-)" ;;
 	sanitize-*) say "$SANITIZERS_APPEND $(test_append suite-iommu-strict)" ;;
 	suite-nocma) ;;
@@ -172,7 +175,7 @@ test_machine() {
 			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable,node=1
 		;;
 	# Some tests fill it, which takes long; the checks need a share for themselves.
-	sanitize-suite*) say -m 1280M ;;
+	sanitize-suite*) say -m 640M ;;
 	sanitize-nodes)
 		say -m 2G,slots=1,maxmem=4G -smp 2,sockets=2 \
 			-object memory-backend-ram,id=one,size=1G -object memory-backend-ram,id=two,size=1G \

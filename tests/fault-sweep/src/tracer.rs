@@ -9,6 +9,7 @@
 use crate::failure::Failure;
 use crate::failure::at;
 use crate::failure::fail;
+use dma_heap::MODULE_NAME;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -263,12 +264,27 @@ fn stacks(text: &str) -> Vec<Stack> {
         }
         let mut frames = Vec::new();
         while let Some(frame) = lines.peek().and_then(|line| line.strip_prefix(" => ")) {
-            frames.push(frame.trim_end().to_owned());
+            frames.push(named(frame.trim_end()));
             lines.next();
         }
         stacks.push(Stack(trimmed(&frames)));
     }
     stacks
+}
+
+/// A function of a module that is no longer loaded has no name, only an address,
+/// and each time that the module is loaded another one. The place in the page stays.
+/// Of the modules only the one under test comes and goes.
+fn named(frame: &str) -> String {
+    /// In digits, the part of an address that is in its page.
+    const IN_PAGE: usize = 3;
+    match frame.strip_prefix("0x") {
+        Some(address) => {
+            let digits = address.get(address.len().saturating_sub(IN_PAGE)..);
+            format!("...{} [{MODULE_NAME}]", digits.unwrap_or(address))
+        }
+        None => frame.to_owned(),
+    }
 }
 
 /// Of what a task did, what it did while it was armed. Another task than this
@@ -304,6 +320,16 @@ fn trimmed(frames: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_of_a_module_that_is_gone() {
+        let text =
+            |address: &str| format!(" x: <stack trace>\n => kmalloc+0x1/0x2\n => {address}\n");
+        let one = stacks(&text("0xffffffffa0013fb1"));
+        assert_eq!(one, stacks(&text("0xffffffffa0033fb1")));
+        assert_ne!(one, stacks(&text("0xffffffffa0033fb5")));
+        assert!(one.iter().all(|stack| stack.passes(MODULE_NAME)));
+    }
 
     const TEXT: &str = "\
  sweep-77 [001] ..... 9.1: fault: (should_failslab+0x4/0x10 <- should_fail_ex) fails=1

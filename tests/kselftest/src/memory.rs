@@ -10,7 +10,6 @@ use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::fail;
 use crate::outcome::skip;
-use crate::patience::slowness;
 use crate::target::Target;
 use crate::target::page;
 use crate::warm;
@@ -174,14 +173,15 @@ fn comes_back_unkept(target: &Target) -> TestResult {
 }
 
 fn comes_back(target: &Target) -> TestResult {
-    // Of a contiguous area each piece takes long, but the area has memory of its
-    // own: nobody else's hides what is lost.
-    let churn = match target.is_contiguous() {
-        true => CHURN / u64::from(slowness()),
-        false => CHURN,
-    };
     // Of each kind of block.
     for size in [page(), 64 << 10, 1 << 20] {
+        // Each piece of a contiguous area has the kernel clear the lists of every
+        // processor, which takes long. But the area has memory of its own: nobody
+        // else's hides what is lost.
+        let churn = match target.is_contiguous() {
+            true => CHURN.min(128 * size),
+            false => CHURN,
+        };
         let mut lost = u64::MAX;
         // What else runs takes memory, too, but not as much every time.
         for _ in 0..3 {
