@@ -32,10 +32,12 @@ crates_fetch() {
 	(cd "$SRC/tools" && { cargo fetch --locked --offline || timeout 900 cargo fetch --locked; })
 }
 
-# The programs for $ARCH, into build/ARCH.
+# The programs for $ARCH, into build/ARCH. Those for video take long to compile, and
+# only machines with video run them.
 tools_build() {
 	mkdir -p "$BUILD/$ARCH"
-	cargo_run "$RUST_TARGET" build --release --locked --offline --workspace --bins
+	cargo_run "$RUST_TARGET" build --release --locked --offline --workspace --bins \
+		--exclude camera-to-screen --exclude picture
 	cp "$CARGO_TARGET_DIR/$RUST_TARGET/release"/{dmaheap,dmaheap-kselftest,dmaheap-torture,dmaheap-fault-sweep} "$BUILD/$ARCH/"
 }
 
@@ -44,4 +46,13 @@ tools_build_i386() {
 	local target=i686-unknown-linux-gnu
 	cargo_run "$target" build --release --locked --offline --package dmaheap-kselftest
 	cp "$CARGO_TARGET_DIR/$target/release/dmaheap-kselftest" "$BUILD/amd64/dmaheap-kselftest-i386"
+}
+
+# The example for $ARCH, and for this machine what looks at its pictures.
+tools_build_video() {
+	mkdir -p "$BUILD"/{"$ARCH",amd64}
+	cargo_run "$RUST_TARGET" build --release --locked --offline --package camera-to-screen
+	cp "$CARGO_TARGET_DIR/$RUST_TARGET/release/camera-to-screen" "$BUILD/$ARCH/"
+	cargo_run x86_64-unknown-linux-gnu build --release --locked --offline --package picture
+	cp "$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/release/picture" "$BUILD/amd64/"
 }
