@@ -46,7 +46,7 @@ pub(crate) const TESTS: &[Test] = &[
 const LARGE: u64 = (1 << 20) + (192 << 10);
 
 /// An open graphics device.
-struct Card(File);
+pub(crate) struct Card(File);
 
 impl AsFd for Card {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -79,7 +79,7 @@ impl Card {
         Ok(None)
     }
 
-    fn import(&self, buffer: &Buffer) -> io::Result<Handle> {
+    pub(crate) fn import(&self, buffer: &Buffer) -> io::Result<Handle> {
         self.prime_fd_to_buffer(buffer.as_fd())
     }
 }
@@ -101,7 +101,7 @@ fn with(
     }
 }
 
-fn with_vgem(target: &Target, test: impl FnOnce(Card) -> TestResult) -> TestResult {
+pub(crate) fn with_vgem(target: &Target, test: impl FnOnce(Card) -> TestResult) -> TestResult {
     with(target, "vgem", "vgem", test)
 }
 

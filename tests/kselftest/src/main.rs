@@ -18,6 +18,7 @@ mod device;
 mod edu;
 mod exhaustion;
 mod faults;
+mod fences;
 mod graphics;
 mod importer;
 mod kept;
@@ -60,7 +61,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 23] = [
+const TOPICS: [Topic; 24] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -79,6 +80,7 @@ const TOPICS: [Topic; 23] = [
     ("edu", edu::TESTS),
     ("graphics", graphics::TESTS),
     ("camera", camera::TESTS),
+    ("fences", fences::TESTS),
     ("unloading", unloading::TESTS),
     ("limits", limits::TESTS),
     ("users", users::TESTS),

@@ -32,6 +32,17 @@ pub struct SyncData {
     pub flags: u64,
 }
 
+/// The argument of [`DMA_BUF_IOCTL_EXPORT_SYNC_FILE`] and
+/// [`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncFileData {
+    /// [`DMA_BUF_SYNC_READ`] and [`DMA_BUF_SYNC_WRITE`].
+    pub flags: u32,
+    /// The sync_file.
+    pub fd: i32,
+}
+
 /// The type byte of heap ioctls.
 pub const DMA_HEAP_IOC_MAGIC: u8 = b'H';
 /// Allocate a buffer.
@@ -42,6 +53,10 @@ pub const DMA_HEAP_IOCTL_ALLOC: Opcode =
 pub const DMA_BUF_IOCTL_SYNC: Opcode = opcode::write::<SyncData>(b'b', 0);
 /// Name a buffer; the argument is the string's address itself.
 pub const DMA_BUF_SET_NAME: Opcode = opcode::write::<*const u8>(b'b', 1);
+/// Make a sync_file of the fences that an access has to wait for.
+pub const DMA_BUF_IOCTL_EXPORT_SYNC_FILE: Opcode = opcode::read_write::<SyncFileData>(b'b', 2);
+/// Have accesses wait for a sync_file's fences.
+pub const DMA_BUF_IOCTL_IMPORT_SYNC_FILE: Opcode = opcode::write::<SyncFileData>(b'b', 3);
 /// Longest buffer name in bytes, the final NUL included.
 pub const DMA_BUF_NAME_LEN: usize = 32;
 
@@ -72,12 +87,15 @@ mod tests {
         assert_eq!(offset_of!(AllocationData, fd_flags), 12);
         assert_eq!(offset_of!(AllocationData, heap_flags), 16);
         assert_eq!(size_of::<SyncData>(), 8);
+        assert_eq!(size_of::<SyncFileData>(), 8);
     }
 
     #[test]
     fn numbers() {
         assert_eq!(DMA_HEAP_IOCTL_ALLOC, 0xc018_4800);
         assert_eq!(DMA_BUF_IOCTL_SYNC, 0x4008_6200);
+        assert_eq!(DMA_BUF_IOCTL_EXPORT_SYNC_FILE, 0xc008_6202);
+        assert_eq!(DMA_BUF_IOCTL_IMPORT_SYNC_FILE, 0x4008_6203);
         let set_name = if cfg!(target_pointer_width = "64") {
             0x4008_6201
         } else {

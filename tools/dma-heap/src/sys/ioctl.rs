@@ -5,6 +5,7 @@
 use super::abi;
 use super::abi::AllocationData;
 use super::abi::SyncData;
+use super::abi::SyncFileData;
 use rustix::io::Errno;
 use rustix::io::Result;
 use rustix::ioctl::Ioctl;
@@ -14,6 +15,7 @@ use rustix::ioctl::Setter;
 use rustix::ioctl::Updater;
 use std::ffi::CStr;
 use std::ffi::c_void;
+use std::os::fd::AsRawFd as _;
 use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
@@ -60,6 +62,47 @@ pub fn sync(dmabuf: BorrowedFd<'_>, flags: u64) -> Result<()> {
     // which is only read.
     let request =
         unsafe { Setter::<{ abi::DMA_BUF_IOCTL_SYNC }, SyncData>::new(SyncData { flags }) };
+    // SAFETY: As above; the call has no other effect on this process's memory.
+    unsafe { rustix::ioctl::ioctl(dmabuf, request) }
+}
+
+/// Makes a sync_file of the fences that an access must wait for; `flags` are
+/// `DMA_BUF_SYNC_READ` and `DMA_BUF_SYNC_WRITE`.
+///
+/// # Errors
+///
+/// Whatever the ioctl returns.
+pub fn export_sync_file(dmabuf: BorrowedFd<'_>, flags: u32) -> Result<OwnedFd> {
+    let mut data = SyncFileData { flags, fd: -1 };
+    // SAFETY: The request number encodes the size and direction of
+    // `SyncFileData`, so the kernel reads and writes no more than `data`.
+    let request =
+        unsafe { Updater::<{ abi::DMA_BUF_IOCTL_EXPORT_SYNC_FILE }, SyncFileData>::new(&mut data) };
+    // SAFETY: As above; the call has no other effect on this process's memory.
+    unsafe { rustix::ioctl::ioctl(dmabuf, request) }?;
+    adopt(u32::try_from(data.fd).map_err(|_| Errno::BADF)?)
+}
+
+/// Has accesses to a buffer wait for the fences of a sync_file, too: with
+/// `DMA_BUF_SYNC_WRITE` in `flags` all of them, with `DMA_BUF_SYNC_READ` alone
+/// those that write.
+///
+/// # Errors
+///
+/// Whatever the ioctl returns: EINVAL if the descriptor is no sync_file.
+pub fn import_sync_file(
+    dmabuf: BorrowedFd<'_>,
+    flags: u32,
+    sync_file: BorrowedFd<'_>,
+) -> Result<()> {
+    let data = SyncFileData {
+        flags,
+        fd: sync_file.as_raw_fd(),
+    };
+    // SAFETY: The request number encodes the size and direction of
+    // `SyncFileData`, which is only read.
+    let request =
+        unsafe { Setter::<{ abi::DMA_BUF_IOCTL_IMPORT_SYNC_FILE }, SyncFileData>::new(data) };
     // SAFETY: As above; the call has no other effect on this process's memory.
     unsafe { rustix::ioctl::ioctl(dmabuf, request) }
 }

@@ -7,8 +7,8 @@
 //! can say things to a heap that the rest of the crate never would, [`pages`]
 //! takes a mapping to pieces, [`fork`] looks at it from a child, [`namespace`]
 //! makes the process root of its own, [`policy`] says from which NUMA nodes memory
-//! comes, `importer` talks to the test importer, and
-//! `v4l2` to capture devices.
+//! comes, `importer` talks to the test importer, `v4l2` to capture devices, and
+//! [`vgem`] makes fences.
 
 pub mod abi;
 pub mod fork;
@@ -21,3 +21,4 @@ pub mod policy;
 pub mod raw;
 pub(crate) mod region;
 pub(crate) mod v4l2;
+pub mod vgem;
