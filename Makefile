@@ -42,8 +42,14 @@ unload:
 demo:
 	@$(LAB) demo '$(ARCH)'
 
+demo-video:
+	@$(LAB) demo-video '$(ARCH)'
+
 test:
 	@$(LAB) test
+
+test-video:
+	@$(LAB) test-video '$(ARCH)'
 
 test-configs:
 	@$(LAB) test-configs '$(CONFIGS)'

@@ -487,11 +487,7 @@ impl<'a> Pipeline<'a> {
         }
         self.counts.late += 1;
         // How much of that time went into allocations?
-        let allocating: Duration = self
-            .recent
-            .iter()
-            .map(|(start, end)| (*end).min(time).saturating_sub((*start).max(frame.time)))
-            .sum();
+        let allocating = times::covered(self.recent.iter().copied(), frame.time, time);
         if latency.saturating_sub(allocating) <= self.late_after {
             self.counts.late_by_allocation += 1;
         }

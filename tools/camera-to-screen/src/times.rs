@@ -15,6 +15,19 @@ pub(crate) fn now() -> Duration {
     )
 }
 
+/// How much of the time between two moments these spans take, each a beginning and
+/// an end.
+pub(crate) fn covered(
+    spans: impl IntoIterator<Item = (Duration, Duration)>,
+    from: Duration,
+    to: Duration,
+) -> Duration {
+    spans
+        .into_iter()
+        .map(|(start, end)| end.min(to).saturating_sub(start.max(from)))
+        .sum()
+}
+
 /// Some durations.
 #[derive(Debug, Default)]
 pub(crate) struct Samples(Vec<Duration>);
@@ -58,6 +71,15 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_cover_what_they_overlap() {
+        let at = Duration::from_millis;
+        let spans = [(0, 10), (15, 20), (25, 100), (100, 200)].map(|(a, b)| (at(a), at(b)));
+        assert_eq!(covered(spans, at(5), at(30)), at(5 + 5 + 5));
+        assert_eq!(covered(spans, at(10), at(15)), at(0));
+        assert_eq!(covered(spans, at(0), at(200)), at(190));
+    }
 
     #[test]
     fn summaries() {
