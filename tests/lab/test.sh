@@ -113,8 +113,8 @@ test_on_host() {
 # What the kernel with sanitizers wants to be told. With five levels of page tables
 # KASAN complains of an interrupt that comes while the kernel looks at its first
 # processor; and after a report it would be silent. After an oops nothing that it
-# says means anything.
-SANITIZERS_APPEND="no5lvl kasan_multi_shot page_owner=on page_poison=1 oops=panic"
+# says means anything, and tasks that hang will not go on.
+SANITIZERS_APPEND="no5lvl kasan_multi_shot page_owner=on page_poison=1 oops=panic hung_task_panic=1"
 
 # The kernel command line of a suite's machine.
 test_append() {

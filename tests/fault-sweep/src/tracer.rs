@@ -79,11 +79,11 @@ const NEVER_FAIL: [&str; 9] = [
     "__do_softirq",
 ];
 
-/// Functions of the allocators that get memory for what the allocators keep, and
-/// for what the sanitizers note. Whether they have to is a matter of what was
-/// freed before, so that no run is like another; when they fail, the caller is
-/// not told.
-const INTERNAL: [&str; 8] = [
+/// Functions that get memory for what the allocators keep, for what the sanitizers
+/// note, and for trees of numbers and addresses, which grow now and then. Whether
+/// they have to is a matter of what was done before, so that no run is like
+/// another.
+const INTERNAL: [&str; 11] = [
     "allocate_slab",
     "refill_objects",
     "refill_sheaf",
@@ -92,6 +92,9 @@ const INTERNAL: [&str; 8] = [
     "__alloc_empty_sheaf",
     "__set_page_owner",
     "stack_depot_save_flags",
+    "__kasan_populate_vmalloc",
+    "mas_alloc_nodes",
+    "radix_tree_node_alloc",
 ];
 
 impl Stack {
