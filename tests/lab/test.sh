@@ -121,9 +121,9 @@ test_append() {
 	case $1 in
 	sanitize-nodes) say "$SANITIZERS_APPEND $(test_append suite-nodes)" ;;
 	sanitize-kunit) say "$SANITIZERS_APPEND kunit.enable=1 kunit.autorun=1 $APPEND" ;;
-	# It frees 20 GiB, which these would fill and look at, page by page. The other
-	# machines have them.
-	sanitize-adversary) say "$(test_append sanitize-) page_poison=off page_owner=off" ;;
+	# It frees 20 GiB, which this would fill and look at, page by page. The other
+	# machines have it.
+	sanitize-adversary) say "$(test_append sanitize-) page_poison=off" ;;
 	sanitize-soak) say "memhp_default_state=online_movable $(test_append sanitize-)" ;;
 	sanitize-*) say "$SANITIZERS_APPEND $(test_append suite-iommu-strict)" ;;
 	suite-nocma) ;;
