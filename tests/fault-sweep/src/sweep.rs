@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 const MOST: u32 = 1_000_000;
 
 /// How often to go after sites that were not hit by their number.
-const ROUNDS: u32 = 20;
+const ROUNDS: u32 = 50;
 
 /// The test importer, some of whose calls are swept on the way to the module.
 const IMPORTER_NAME: &str = "dma_buf_test_importer";
