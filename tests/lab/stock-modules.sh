@@ -1,11 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Drivers of the stock kernel that import dma-bufs and need no hardware. They
-# have a package of their own, large and for the most part of no use here: what
-# is needed is kept in the cache, the rest is not.
+# Drivers of the stock kernel: those that import dma-bufs and need no hardware, and
+# what a Debian root on a disk takes. They have a package of their own, large and
+# for the most part of no use here: what is needed is kept in the cache, the rest
+# is not.
 
-STOCK_MODULES="vgem bochs vivid virtio-gpu"
+STOCK_MODULES="vgem bochs vivid virtio-gpu virtio_blk ext4"
 
 # A directory that can be a guest's /lib/modules. Its parent's name tells what
 # is in it.
