@@ -17,13 +17,15 @@ ARCH ?= amd64
 MUTANTS ?= *
 # The machines of `make test-configs` to try.
 CONFIGS ?= *
+# The architectures of `make test-media`.
+MEDIA ?= amd64 arm64
 # The machines of `make sanitize` to try.
 SANITIZE ?= *
 
 MACHINE := tests/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module install load unload clean demo test test-configs test-mutants sanitize bench bench-maps check shell clean-cache help
+.PHONY: module install load unload clean demo test test-configs test-mutants test-media sanitize bench bench-maps check shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -56,6 +58,9 @@ test-configs:
 
 test-mutants:
 	@$(LAB) test-mutants '$(MUTANTS)'
+
+test-media:
+	@$(LAB) test-media '$(MEDIA)'
 
 sanitize:
 	@$(LAB) sanitize '$(SANITIZE)'

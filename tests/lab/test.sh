@@ -198,7 +198,7 @@ test_missing() {
 
 # Boots $ARCH and runs tests/vm/$1.sh there; cuts its output into TAP files.
 test_boot() {
-	local suite=$1 name=$ARCH-$1 status=0 start=$SECONDS machine missing
+	local suite=$1 name=$ARCH-$1 boot=vm_run status=0 start=$SECONDS machine missing
 	missing=$(test_missing "$suite")
 	if [ -n "$missing" ]; then
 		say "  --  boot $ARCH for the tests \"$suite\": $missing"
@@ -208,7 +208,10 @@ test_boot() {
 	# shellcheck disable=SC2207 # words without a blank or pattern in them
 	machine=($(test_machine "$suite"))
 	say "  ... boot $ARCH for the tests \"$suite\""
-	vm_run "$name" "${VM_TIMEOUT:-900}" "$SRC/tests/vm/$suite.sh" \
+	case $suite in
+	debian-*) boot=debian_boot ;;
+	esac
+	"$boot" "$name" "${VM_TIMEOUT:-900}" "$SRC/tests/vm/$suite.sh" \
 		"$(test_append "$suite")" "${machine[@]}" || status=$?
 	"$LAB/results-split" "$BUILD/log/vm-$name.out" "$RESULTS/$name" "$status"
 	result "$name/kernel-log" "$LAB/log-check" "$BUILD/log/vm-$name.console"
