@@ -29,15 +29,16 @@ load_module() {
 	done
 }
 
-# The stock kernel's drivers that import dma-bufs: of vivid, one device for each
-# of its allocators, with a camera as the only input.
+# load_stock_importers [PARAMETER=VALUE...]: the stock kernel's drivers that import
+# dma-bufs: of vivid, one device for each of its allocators, with a camera as the only
+# input, and what else PARAMETERs say.
 load_stock_importers() {
 	modprobe vgem
 	# No console on the screen: the kernel warns when a busy host lets it miss a
 	# picture.
 	modprobe drm_kms_helper fbdev_emulation=0
 	modprobe bochs
-	modprobe vivid n_devs=2 allocators=0,1 node_types=1,1 num_inputs=1,1 input_types=0,0
+	modprobe vivid n_devs=2 allocators=0,1 node_types=1,1 num_inputs=1,1 input_types=0,0 "$@"
 }
 
 # load_c_heaps: those of the kernel's own heaps that it does not have built in.

@@ -9,7 +9,8 @@ case $(uname -m) in
 x86_64) heaps="system-pooled default_cma_region" ;;
 *) heaps="system default_cma_region" ;;
 esac
-load_stock_importers
+# The second camera has the interface for frames in several buffers.
+load_stock_importers multiplanar=1,2
 load_module
 # shellcheck disable=SC2086 # names, one a word
 run_test stream 900 sh /lab/stream.sh 180 $heaps

@@ -36,10 +36,12 @@ esac
 used=$(cat "$(heap_dir "$heap")/used")
 start
 rm -f /run/lab/video
-# Its last frame stays until the lab has its picture, which it says on the port.
+# Its last frame stays until the lab has its picture, which it says on the port. No
+# text is written over the bars, and a frame is dated by its beginning, when this
+# camera already has it.
 camera-to-screen --heap "$heap" --camera "$camera" --frames 60 --size 640x480 \
 	--buffers $buffers --patience $((10 * ${DMAHEAP_PATIENCE:-1})) \
-	--control "test_pattern=$pattern" --control osd_text_mode=2 \
+	--control "test_pattern=$pattern" --control osd_text_mode=2 --control timestamp_source=1 \
 	--wait <"$(port lab.go)" >/run/lab/video 2>&1 &
 pid=$!
 while [ -d /proc/$pid ] && ! grep -qs 'stays until' /run/lab/video; do

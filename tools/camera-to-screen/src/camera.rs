@@ -37,12 +37,14 @@ use v4l2r::ioctl::DqBufIoctlError;
 use v4l2r::ioctl::FormatIterator;
 use v4l2r::ioctl::FrmIvalTypes;
 use v4l2r::ioctl::FrmSizeTypes;
+use v4l2r::ioctl::GParmError;
 use v4l2r::ioctl::IoctlConvertError;
 use v4l2r::ioctl::MemoryConsistency;
 use v4l2r::ioctl::QueryCtrlFlags;
 use v4l2r::ioctl::V4l2Buffer;
 use v4l2r::ioctl::V4l2PlanesWithBackingMut;
 use v4l2r::memory::MemoryType;
+use v4l2r::nix::errno::Errno;
 
 /// An open camera.
 pub(crate) struct Camera {
@@ -190,16 +192,19 @@ impl Camera {
         one_plane(&got)
     }
 
-    /// Asks for so many frames a second, and returns how many there will be.
-    pub(crate) fn set_rate(&self, rate: u32) -> anyhow::Result<f64> {
+    /// Asks for so many frames a second, and returns how many there will be. None if
+    /// that is not the video device's to say, but its sensor's.
+    pub(crate) fn set_rate(&self, rate: u32) -> anyhow::Result<Option<f64>> {
         let wish = v4l2_fract {
             numerator: 1,
             denominator: rate,
         };
         let parameters = sys::capture_parameters(self.queue, wish);
-        let sys::Interval(got) = ioctl::s_parm(&self.node, parameters)
-            .context("the camera does not let its rate be set")?;
-        per_second(got).context("the camera does not say its rate")
+        match ioctl::s_parm(&self.node, parameters) {
+            Ok(sys::Interval(got)) => Ok(per_second(got)),
+            Err(GParmError::IoctlError(Errno::ENOTTY)) => Ok(None),
+            Err(error) => Err(error).context("the camera does not take a rate"),
+        }
     }
 
     /// Makes a queue of places for dma-bufs, and returns how many it has: drivers

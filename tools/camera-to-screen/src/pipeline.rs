@@ -224,7 +224,8 @@ impl<'a> Pipeline<'a> {
             );
         }
         // A new size may have put the rate back.
-        self.rate = self.camera.set_rate(self.options.rate)?;
+        let rate = self.camera.set_rate(self.options.rate)?;
+        self.rate = rate.unwrap_or_else(|| self.options.rate.into());
         Ok(frame)
     }
 

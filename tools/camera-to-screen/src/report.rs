@@ -20,7 +20,7 @@ pub(crate) struct Report {
     pub(crate) format: String,
     pub(crate) pitch: u32,
     pub(crate) buffer_bytes: u64,
-    /// Frames a second, as the camera has it.
+    /// Frames a second, as the camera has it; as asked for, if it does not say.
     pub(crate) rate: f64,
     pub(crate) seconds: f64,
     pub(crate) counts: Counts,
