@@ -30,6 +30,8 @@ lab_test-video() {
 	local VM_COUNTS=1
 	video_prepare "${1:-amd64}"
 	video_boot suite-video 1200
+	say "  ... unit tests of the programs for video"
+	result cargo "$LAB/cargo-tap" --package camera-to-screen --package picture
 	results
 }
 
@@ -74,17 +76,18 @@ video_boot() {
 video_pictures() {
 	local pid=$1 log=$2 prefix=$3 taken=0 wanted qmp_in qmp_out go
 	exec {qmp_in}<>"$log.qmp.in" {qmp_out}<>"$log.qmp.out" {go}<>"$log.go.in"
-	# QEMU takes no other command before this one.
-	qmp '{"execute": "qmp_capabilities", "id": "begin"}' begin
 	while kill -0 "$pid" 2>/dev/null; do
 		wanted=$(sed -n 's/^# screendump //p' "$log.out" 2>/dev/null | sed -n "$((taken + 1))p")
 		if [ -z "$wanted" ]; then
 			sleep 0.2
 			continue
 		fi
+		# QEMU takes no other command before this one. Not sooner: a machine that
+		# stands still while it starts is started again.
+		[ "$taken" -gt 0 ] || qmp '{"execute": "qmp_capabilities", "id": "begin"}' begin || return
 		taken=$((taken + 1))
 		qmp "{\"execute\": \"screendump\", \"id\": \"$taken\", \"arguments\":
-			{\"filename\": \"$prefix-$wanted.png\", \"format\": \"png\"}}" "$taken"
+			{\"filename\": \"$prefix-$wanted.png\", \"format\": \"png\"}}" "$taken" || return
 		say taken >&"$go"
 	done
 	exec {qmp_in}>&- {qmp_out}>&- {go}>&-

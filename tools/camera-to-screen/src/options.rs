@@ -31,7 +31,7 @@ pub(crate) struct Options {
     pub(crate) screen: Option<PathBuf>,
 
     /// End after so many frames
-    #[arg(long, default_value_t = 600, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 600, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) frames: u64,
 
     /// Frames a second to ask the camera for
@@ -44,7 +44,7 @@ pub(crate) struct Options {
     pub(crate) size: Vec<(u32, u32)>,
 
     /// Change to the next size after so many frames
-    #[arg(long, default_value_t = 600, value_name = "FRAMES")]
+    #[arg(long, default_value_t = 600, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) change_every: u64,
 
     /// Buffers in the pipeline. Three are with the screen at most: one shown, one
