@@ -33,10 +33,10 @@ load_module() {
 # dma-bufs: of vivid, one device for each of its allocators, with a camera as the only
 # input, and what else PARAMETERs say.
 load_stock_importers() {
-	modprobe vgem
 	# No console on the screen: the kernel warns when a busy host lets it miss a
-	# picture.
+	# picture. The parameter is read when this is loaded, and vgem would load it.
 	modprobe drm_kms_helper fbdev_emulation=0
+	modprobe vgem
 	modprobe bochs
 	modprobe vivid n_devs=2 allocators=0,1 node_types=1,1 num_inputs=1,1 input_types=0,0 "$@"
 }
