@@ -174,8 +174,9 @@ test_machine() {
 			-numa node,memdev=one,cpus=0 -numa node,memdev=two,cpus=1 \
 			-object memory-backend-ram,id=removable,size=256M -device pc-dimm,memdev=removable,node=1
 		;;
-	# Some tests fill it, which takes long; the checks need a share for themselves.
-	sanitize-suite*) say -m 640M ;;
+	# Some tests fill it, which takes long; the checks need a share for themselves,
+	# and with little memory the kernel has the CMA area full of its own.
+	sanitize-suite*) say -m 1G ;;
 	sanitize-nodes)
 		say -m 2G,slots=1,maxmem=4G -smp 2,sockets=2 \
 			-object memory-backend-ram,id=one,size=1G -object memory-backend-ram,id=two,size=1G \
