@@ -8,6 +8,9 @@
 # each frame that it is empty.
 MEDIA_PACKAGES=(passwd strace {libcamera-tools,libcamera-v4l2,gstreamer1.0-libcamera}/trixie-backports
 	gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good v4l-utils)
+# Of Kodi, what Debian builds for arm64 decodes into dma-bufs (it renders with GLES);
+# what it builds for amd64 does not.
+KODI_PACKAGES=(kodi-bin kodi-data ffmpeg)
 
 # test-media [ARCH]: on one architecture, or on both.
 lab_test-media() {
@@ -22,6 +25,9 @@ lab_test-media() {
 			test_initramfs
 			debian_root media "${MEDIA_PACKAGES[@]}"
 			test_boot debian-media
+			[ "$arch" = arm64 ] || exit 0
+			debian_root kodi "${KODI_PACKAGES[@]}"
+			test_boot debian-kodi
 		) &
 		lanes=$((lanes + 1))
 	done
