@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)]
 
+mod carveout;
 mod cma;
 mod system;
 
@@ -13,8 +14,9 @@ use kernel::prelude::*;
 /// Returns the heaps that this machine can have.
 ///
 /// `charges_cgroups` is for those whose memory can be charged: that of contiguous areas cannot.
-/// The log says which heap is missing, and why.
-pub(crate) fn all(charges_cgroups: bool) -> Result<KVec<HeapDescription>> {
+/// `carveout_mib` is the size of the carveout heap in MiB, or 0 for none. The log says which heap is
+/// missing, and why.
+pub(crate) fn all(charges_cgroups: bool, carveout_mib: u32) -> Result<KVec<HeapDescription>> {
     let mut heaps = KVec::new();
 
     heaps.push(system::describe(charges_cgroups)?, GFP_KERNEL)?;
@@ -25,6 +27,9 @@ pub(crate) fn all(charges_cgroups: bool) -> Result<KVec<HeapDescription>> {
             "no CMA heap: the kernel has no default contiguous area; to have one, boot with e.g. cma=64M\n"
         ),
         None => pr_info!("no CMA heap: the kernel is built without CONFIG_DMA_CMA\n"),
+    }
+    if let Some(heap) = carveout::describe(carveout_mib)? {
+        heaps.push(heap, GFP_KERNEL)?;
     }
 
     Ok(heaps)

@@ -41,6 +41,10 @@ module! {
             default: false,
             description: "Charge buffers of the system heap to the memory cgroup of who allocates them; the heap then keeps nothing warm (default: 0)",
         },
+        carveout_mib: u32 {
+            default: 0,
+            description: "MiB of the default contiguous area to set aside for a heap of its own, carveout (default: 0, no such heap)",
+        },
     },
 }
 
@@ -60,7 +64,13 @@ impl kernel::InPlaceModule for RustDmaHeap {
                     pr_err!("pooled_names={} is not one of -1, 0 and 1\n", parameter)
                 })?;
 
-                RegisteredHeaps::new(heaps::all(module_parameters::mem_accounting.value())?, policy)
+                RegisteredHeaps::new(
+                    heaps::all(
+                        module_parameters::mem_accounting.value(),
+                        module_parameters::carveout_mib.value(),
+                    )?,
+                    policy,
+                )
             },
         })
     }

@@ -19,7 +19,10 @@ use super::{
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop,
+    mem::{
+        self,
+        ManuallyDrop, //
+    },
     num::NonZero,
     ptr::NonNull, //
 };
@@ -28,6 +31,9 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //
 };
+
+/// As many pages as have a length in bytes.
+const MAX_PAGES: usize = usize::MAX >> PAGE_SHIFT;
 
 /// State of a block: every byte is zero, and nobody but the owner can reach it.
 pub(crate) enum Zeroed {}
@@ -63,7 +69,8 @@ pub(crate) enum Payer {
 /// - `pages` points to the `struct page` of the first of `nr_pages` adjacent pages, which this value
 ///   owns and gives back on drop.
 /// - If `area` is [`None`], they come from the page allocator as one block of order
-///   `ilog2(nr_pages)`; else from one allocation of `nr_pages` out of that area.
+///   `ilog2(nr_pages)`; else they were allocated from that area, which takes any part of an
+///   allocation back.
 /// - `nr_pages * PAGE_SIZE` fits `usize`.
 /// - If `S` is [`Zeroed`], every byte is zero and nobody else can write the pages.
 // `repr(C)` because `into_dirty()` relies on all states having one layout.
@@ -146,7 +153,7 @@ impl Block<Dirty> {
         let nr = u32::try_from(nr_pages).map_err(|_| ENOMEM)?;
         let nr = NonZero::new(nr).ok_or(EINVAL)?;
 
-        if nr_pages > usize::MAX >> PAGE_SHIFT {
+        if nr_pages > MAX_PAGES {
             return Err(EINVAL);
         }
 
@@ -165,24 +172,23 @@ impl Block<Dirty> {
 
     /// Zeroes the block. Nobody else may hold a way to write it, which ownership says.
     ///
-    /// Wraps `clear_highpage()`. May sleep. Returns `EINTR`, and gives the block back to where it
-    /// came from, if the task got a fatal signal.
-    pub(crate) fn zero(self) -> Result<Block<Zeroed>> {
+    /// Wraps `clear_highpage()`. May sleep. Returns the block as it is if the task got a fatal signal.
+    pub(crate) fn zero(self) -> Result<Block<Zeroed>, Self> {
         self.zero_with(|| ())
     }
 
     /// Zeroes the block as [`Self::zero`] does, but lets others run in between.
-    pub(crate) fn zero_in_background(self) -> Result<Block<Zeroed>> {
+    pub(crate) fn zero_in_background(self) -> Result<Block<Zeroed>, Self> {
         self.zero_with(task::give_way)
     }
 
-    fn zero_with(self, before_chunk: impl Fn()) -> Result<Block<Zeroed>> {
+    fn zero_with(self, before_chunk: impl Fn()) -> Result<Block<Zeroed>, Self> {
         let mut done = 0;
 
         while done < self.nr_pages.get() {
             before_chunk();
             if task::fatal_signal_pending() {
-                return Err(EINTR);
+                return Err(self);
             }
 
             let chunk = Self::ZERO_CHUNK.min(self.nr_pages.get() - done);
@@ -257,6 +263,68 @@ impl<S> Block<S> {
             nr_pages: this.nr_pages,
             _state: PhantomData,
         }
+    }
+
+    /// Splits the block after its first `nr_pages` pages.
+    ///
+    /// Returns the block itself if one part would be empty, or if it is of the page allocator's, which
+    /// takes it back only as a whole.
+    pub(crate) fn split(self, nr_pages: usize) -> Result<(Self, Self), Self> {
+        let Some((first, rest)) = self.lengths_of_parts(nr_pages) else {
+            return Err(self);
+        };
+        let pages = self.page(first.get());
+        let this = ManuallyDrop::new(self);
+        let part = |pages, nr_pages| Self {
+            pages,
+            area: this.area,
+            nr_pages,
+            _state: PhantomData,
+        };
+
+        // INVARIANT: The parts share the pages between them, all of them from `area`.
+        Ok((part(this.pages, first), part(pages, rest)))
+    }
+
+    fn lengths_of_parts(&self, nr_pages: usize) -> Option<(NonZero<u32>, NonZero<u32>)> {
+        self.area?;
+
+        let first = NonZero::new(u32::try_from(nr_pages).ok()?)?;
+        let rest = NonZero::new(self.nr_pages.get().checked_sub(first.get())?)?;
+
+        Some((first, rest))
+    }
+
+    /// Tells whether both blocks are of the same contiguous area and make up one run, in either order.
+    pub(crate) fn adjoins(&self, other: &Self) -> bool {
+        self.area.is_some()
+            && self.area == other.area
+            && (self.leads_to(other) || other.leads_to(self))
+    }
+
+    fn leads_to(&self, other: &Self) -> bool {
+        self.pfn() + self.nr_pages() == other.pfn()
+    }
+
+    /// Joins two blocks that adjoin. Returns both if they do not.
+    pub(crate) fn join(self, other: Self) -> Result<Self, (Self, Self)> {
+        let sum = self
+            .nr_pages
+            .checked_add(other.nr_pages.get())
+            .filter(|sum| self.adjoins(&other) && sum.get() as usize <= MAX_PAGES);
+        let Some(nr_pages) = sum else {
+            return Err((self, other));
+        };
+        let (mut joined, rest) = if self.leads_to(&other) {
+            (self, other)
+        } else {
+            (other, self)
+        };
+
+        // INVARIANT: The rest's pages follow, are from the same area, and belong to this value now.
+        joined.nr_pages = nr_pages;
+        mem::forget(rest);
+        Ok(joined)
     }
 
     /// Takes the block for a stack of its order, as the pointer to its first page.

@@ -320,6 +320,14 @@ impl ReturnedBlock {
         }
     }
 
+    /// Forgets what is known of the contents.
+    pub(crate) fn into_dirty(self) -> Block<Dirty> {
+        match self {
+            Self::Zeroed(block) => block.into_dirty(),
+            Self::Dirty(block) => block,
+        }
+    }
+
     /// Tells whether the pages are fit for another buffer; see [`Block::is_sound`].
     pub(crate) fn is_sound(&self) -> bool {
         match self {

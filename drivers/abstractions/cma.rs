@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 /// # Invariants
 ///
 /// `0` points to a `struct cma` of the running kernel. Areas are set up at boot and never go away.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 #[repr(transparent)]
 pub(crate) struct CmaArea(NonNull<bindings::cma>);
 
@@ -71,8 +71,8 @@ impl CmaArea {
     ///
     /// # Safety
     ///
-    /// `pages` and `nr_pages` must be from one successful call of [`Self::alloc_pages`] on this
-    /// area, not given back yet, and nobody may use the pages any more.
+    /// The `nr_pages` pages from `pages` on must be from [`Self::alloc_pages`] on this area, all of
+    /// what a call has returned or a part, not given back yet, and nobody may use them any more.
     pub(super) unsafe fn release_pages(self, pages: NonNull<bindings::page>, nr_pages: usize) {
         #[cfg(CONFIG_DMA_CMA)]
         // SAFETY: By the safety requirements of this function. The result says only whether the

@@ -114,8 +114,9 @@ const DEBUGFS_NAME: &CStr = c"rust_dma_heap";
 
 /// Tells the log that a heap is up, and whether programs will find it.
 fn announce(name: &CStr) {
-    // The device is there without a node, too, and the kernel says nothing of that.
-    if cfg!(CONFIG_DEVTMPFS) && matches!(node_exists(name), Ok(false)) {
+    // The device is there without a node, too, and the kernel says nothing of that. (Built into the
+    // kernel, this runs before anything is mounted.)
+    if cfg!(all(MODULE, CONFIG_DEVTMPFS)) && matches!(node_exists(name), Ok(false)) {
         pr_warn!(
             "/dev/dma_heap/{} is missing: the kernel could not make it, or /dev is no devtmpfs; remove what is in its way and load the module again\n",
             name

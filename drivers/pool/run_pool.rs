@@ -257,7 +257,7 @@ impl RunPool {
                 ReturnedBlock::Zeroed(block) => Ok(block),
                 ReturnedBlock::Dirty(block) => {
                     runs.ledger.zeroed_inline.add(bytes(nr_pages));
-                    block.zero()
+                    block.zero().map_err(|_| EINTR)
                 }
             };
         }
@@ -277,7 +277,7 @@ impl RunPool {
         }?;
 
         runs.ledger.misses.add(bytes(nr_pages));
-        block.zero()
+        block.zero().map_err(|_| EINTR)
     }
 }
 

@@ -27,6 +27,7 @@ test_in_vm tool
 test_in_vm params
 test_in_vm cgroup "${heaps% *}"
 test_in_vm refused
+test_in_vm carveout
 load_module
 # shellcheck disable=SC2086 # names, one a word
 test_in_vm names $heaps

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The carveout heap: contiguous memory that is set aside when the module is loaded, so that no
+//! allocation has to wait for others to leave it, or finds it taken.
+//!
+//! It is the example of a heap of your own, too. CONTRIBUTING.md leads through it.
+
+use crate::{
+    abstractions::{
+        block::{
+            Block,
+            Dirty, //
+        },
+        block_list::{
+            BlockList,
+            Home,
+            Returned, //
+        },
+        cma::CmaArea, //
+    },
+    heap_core::{
+        Heap,
+        HeapDescription, //
+    },
+    pool::REST, //
+};
+use kernel::{
+    kvec,
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::{
+        new_mutex,
+        Arc,
+        Mutex,
+        UniqueArc, //
+    },
+    time::delay::fsleep, //
+};
+
+/// Who has what of the memory.
+struct Runs {
+    /// What no buffer has. No two of these runs adjoin.
+    free: KVec<Block<Dirty>>,
+    /// How many runs buffers have.
+    lent: usize,
+}
+
+impl Runs {
+    /// Takes `nr_pages` pages out of the smallest free run that has them.
+    fn take(&mut self, nr_pages: usize) -> Result<Block<Dirty>> {
+        // Now, when it may fail: each run needs a place to come back to.
+        self.free.reserve(self.lent + 1, GFP_KERNEL)?;
+
+        let runs = self.free.iter().enumerate();
+        let (n, _) = runs
+            .filter(|(_, run)| run.nr_pages() >= nr_pages)
+            .min_by_key(|(_, run)| run.nr_pages())
+            .ok_or(ENOMEM)?;
+        let run = match self.free.remove(n).map_err(|_| ENOMEM)?.split(nr_pages) {
+            Ok((run, rest)) => self.free.push_within_capacity(rest).map(|()| run)?,
+            // It is exactly as long.
+            Err(run) => run,
+        };
+
+        self.lent += 1;
+        Ok(run)
+    }
+
+    /// Takes a run back, unless somebody else has a page of it still, or one is broken: then the area
+    /// gets it.
+    fn put(&mut self, mut run: Block<Dirty>) {
+        self.lent -= 1;
+        if !run.is_sound() {
+            return;
+        }
+        while let Some(n) = self.free.iter().position(|other| other.adjoins(&run)) {
+            match self.free.remove(n) {
+                Ok(other) => run = run.join(other).unwrap_or_else(|(run, _)| run),
+                Err(_) => break,
+            }
+        }
+        // There is room, by `take`.
+        let _ = self.free.push_within_capacity(run);
+    }
+}
+
+/// The heap's memory. Each buffer holds a reference, to give its run back.
+#[pin_data]
+struct Carveout {
+    #[pin]
+    runs: Mutex<Runs>,
+}
+
+impl Home for Carveout {
+    fn take_back(&self, blocks: Returned) {
+        // Who gets the memory next zeroes it, and no device may write it after that.
+        if blocks.lingers() {
+            fsleep(REST);
+        }
+        blocks.for_each(|block| self.runs.lock().put(block.into_dirty()));
+    }
+}
+
+impl Heap for Arc<Carveout> {
+    fn contiguous(&self) -> bool {
+        true
+    }
+
+    fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
+        let mut list = BlockList::with_capacity(1)?;
+        let run = self.runs.lock().take(nr_pages)?;
+        // It comes back as it was if the task is being killed.
+        let run = run.zero().map_err(|run| {
+            self.runs.lock().put(run);
+            EINTR
+        })?;
+
+        list.push(run)?;
+        list.set_home(self.clone());
+        Ok(list)
+    }
+}
+
+/// Describes the heap, of `mib` MiB of the default contiguous area, or returns [`None`] for 0.
+///
+/// Returns `ENOMEM`, with a line in the log, if the area does not have that in one piece.
+pub(super) fn describe(mib: u32) -> Result<Option<HeapDescription>> {
+    if mib == 0 {
+        return Ok(None);
+    }
+
+    let run = CmaArea::default_area()
+        .zip((mib as usize).checked_mul(1 << (20 - PAGE_SHIFT)))
+        .ok_or(ENOMEM)
+        .and_then(|(area, nr_pages)| Block::alloc_contiguous(area, nr_pages))
+        .inspect_err(|_| {
+            pr_err!("carveout_mib={mib}: the default contiguous area has no such piece; ask for less, or boot with e.g. cma=256M\n")
+        })?;
+    let free = kvec![run]?;
+    let runs = new_mutex!(Runs { free, lent: 0 });
+    let carveout = Arc::pin_init(pin_init!(Carveout { runs <- runs }), GFP_KERNEL)?;
+
+    Ok(Some(HeapDescription {
+        name: c"carveout",
+        kernel_has_it: false,
+        heap: KBox::new(carveout, GFP_KERNEL)?,
+    }))
+}

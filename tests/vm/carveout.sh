@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The carveout heap: it has what was set aside, all of it and no more, in one piece
+# again once its buffers are gone, and the area has it back in the end.
+
+# shellcheck source=tests/vm/lib.sh
+. /lab/lib.sh
+plan 20
+# It keeps nothing warm.
+pool_cap=
+
+free_in_area() { awk '$1 == "CmaFree:" { print $2 }' /proc/meminfo; }
+fails() { ! dmaheap alloc carveout "$1" --hold 0s >/dev/null 2>&1; }
+
+# hold SIZE: has a process hold such a buffer, and sets holder.
+hold() {
+	rm -f /run/lab/alloc
+	dmaheap alloc carveout "$1" --hold 600s >/run/lab/alloc 2>&1 &
+	holder=$!
+	for _ in $(seq 100); do
+		[ ! -s /run/lab/alloc ] || break
+		usleep 100000
+	done
+	[ "$(ls -l /proc/$holder/fd | grep -c '/dmabuf:')" -eq 1 ]
+}
+# Kills who holds a buffer, and waits for its end.
+release() {
+	kill -KILL "$@"
+	wait "$@" 2>/dev/null
+}
+# The buffer is gone with the last reference, which the kernel may drop a moment later.
+used_up_to() {
+	for _ in $(seq 50); do
+		[ "$(cat "$dir/used")" -gt "$1" ] || return 0
+		usleep 100000
+	done
+	return 1
+}
+
+mark_log
+! load_module carveout_mib=4000000 2>/dev/null
+ok $? "more than the area has refuses the load"
+logged "carveout_mib=4000000: the default contiguous area has no such piece"
+ok $? "the log says why"
+! load_module carveout_mib=-1 2>/dev/null
+ok $? "a size that is none refuses the load"
+leaves_nothing "refused loads leave nothing"
+
+before=$(free_in_area)
+load_module carveout_mib=16
+ok $? "carveout_mib=16 loads"
+dir=$(heap_dir carveout)
+is "its buffers are contiguous" "$(cat "$dir/contiguous")" 1
+at_least "the area lacks what is set aside" $((before - $(free_in_area))) 16384
+
+hold 16M
+ok $? "a buffer gets all of it"
+fails 4K
+ok $? "and another nothing"
+release $holder
+used_up_to 0
+
+# Four quarters; the second and the third come back.
+hold 4M; first=$holder
+hold 4M; second=$holder
+hold 4M; third=$holder
+hold 4M; fourth=$holder
+fails 4K
+ok $? "four buffers share it"
+release $second $third
+used_up_to 8388608
+hold 8M
+ok $? "what two neighbours had is one piece"
+fails 4K
+ok $? "and all that there was"
+release $first $holder
+used_up_to 4194304
+fails 16M
+ok $? "a larger buffer than is free is refused"
+hold 12M
+ok $? "one as large as is free is not"
+release $fourth $holder
+used_up_to 0
+is "buffers of killed processes are gone" "$(cat "$dir/used")" 0
+
+dmaheap verify carveout >/run/lab/verify 2>&1
+status=$?
+ok $status "dmaheap verify finds no fault"
+[ $status -eq 0 ] || diag "$(cat /run/lab/verify)"
+insmod /lab/dma_buf_test_importer.ko
+dmaheap-kselftest --only=abi,bad-input,permission,mmap,remapping,faults,sharing,zeroing,importer,coherence \
+	carveout >/run/lab/kselftest 2>&1
+status=$?
+ok $status "the heap's selftest passes"
+[ $status -eq 0 ] || diag "$(cat /run/lab/kselftest)"
+rmmod dma_buf_test_importer
+hold 16M
+ok $? "after all that it is one piece again"
+release $holder
+used_up_to 0
+unload_module
+# Together these are more than the area.
+cycles=0
+while [ "$cycles" -lt 8 ] && load_module carveout_mib=16 && unload_module; do
+	cycles=$((cycles + 1))
+done
+is "the area has it back each time" "$cycles" 8
+leaves_nothing "unloading leaves nothing"
+finish
