@@ -5,9 +5,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := module
 
-# The kernel to build the module for: the running one's build folder.
+# The kernel to build the module for: the running one's build folder, be it one that
+# `make kdir` has made.
 KVERSION ?= $(shell uname -r)
-KDIR ?= /lib/modules/$(KVERSION)/build
+KDIR ?= $(firstword $(wildcard /var/lib/rust-dma-heap/kdir/$(KVERSION)) /lib/modules/$(KVERSION)/build)
 # The compiler that built the kernel is the one for its modules, if it is here.
 KERNEL_CC = $(addprefix CC=,$(shell command -v \
 	"$$(sed -nE 's/^CONFIG_CC_VERSION_TEXT="([^ "]+).*/\1/p' '$(KDIR)/.config')"))
@@ -22,15 +23,18 @@ MEDIA ?= amd64 arm64
 # The machines of `make sanitize` to try.
 SANITIZE ?= *
 
-MACHINE := tests/machine
+MACHINE := tools/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module install load unload clean demo test test-configs test-mutants test-media sanitize bench bench-maps check shell clean-cache help
+.PHONY: module kdir install load unload clean demo test test-configs test-mutants test-media sanitize bench bench-maps check shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
 	@mkdir -p build/module
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' $(KERNEL_CC) modules
+
+kdir:
+	@SOURCE='$(SOURCE)' $(MACHINE)/kdir '$(KVERSION)'
 
 install:
 	@$(MACHINE)/install
