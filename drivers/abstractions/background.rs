@@ -42,6 +42,9 @@ pub(crate) trait Background: Send + Sync {
     /// Returns after what time to go on, or [`None`] if there is nothing to do before the next call
     /// of a method of [`Worker`].
     fn run(&self) -> Option<Delta>;
+
+    /// Settles what is left when the thread has ended. May sleep.
+    fn end(&self);
 }
 
 /// Work with a kernel thread of its own that does it. Dropping it waits for the thread to end.
@@ -215,5 +218,6 @@ impl<T: Background> PinnedDrop for Worker<T> {
             bindings::kthread_cancel_delayed_work_sync(self.work.get());
             bindings::kthread_destroy_worker(self.thread.as_ptr());
         }
+        self.job.end();
     }
 }

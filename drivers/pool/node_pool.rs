@@ -549,4 +549,9 @@ impl Background for NodePool {
             (_, trim) => trim,
         }
     }
+
+    fn end(&self) {
+        // So that what is freed does not count as reclaimable for ever.
+        self.give_back(usize::MAX);
+    }
 }

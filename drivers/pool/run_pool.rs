@@ -194,6 +194,11 @@ impl Background for Runs {
             })
             .min_by_key(|delay| delay.as_nanos())
     }
+
+    fn end(&self) {
+        // So that what is freed does not count as reclaimable for ever.
+        self.free_until(|_| false);
+    }
 }
 
 /// The runs with the thread that does the work.

@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-plan 4
+plan 5
 
 page_size=$(awk '/^KernelPageSize:/ { print $2; exit }' /proc/self/smaps)
 
@@ -35,6 +35,7 @@ fill_pools() {
 	done
 }
 
+reclaimable=$(meminfo KReclaimable)
 cycles=0
 for n in $(seq 100); do
 	load_module || break
@@ -62,5 +63,7 @@ else
 	[ "$cycles" -eq 100 ] && [ "$grown" -lt 256 ]
 	ok $? "Slab grows by less than 256 KiB"
 fi
+# Ten times a buffer of each heap was kept.
+at_least "nothing that was kept counts as reclaimable" $((reclaimable + 16384)) "$(meminfo KReclaimable)"
 leaves_nothing "nothing is left"
 finish

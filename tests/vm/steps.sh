@@ -87,7 +87,7 @@ is "JSON has a line for each step" "$(sed -n '5s/"nanoseconds":[0-9]*/N/p' /run/
 # A buffer that another process holds.
 dmaheap alloc "$heap" 64K --hold 60s >/run/lab/alloc &
 holder=$!
-for _ in $(seq 50); do
+for _ in $(seq 300); do
 	[ -s /run/lab/alloc ] && break
 	usleep 100000
 done

@@ -248,8 +248,9 @@ fn limit(size: &str) -> Result<usize, Failure> {
 
 /// Touches memory, a little at a time.
 fn hog(heap: &str, size: &str) -> Result<(), Failure> {
-    /// Of a size that the kernel may fill with huge pages, which takes less time.
-    const PIECE: usize = 8 << 20;
+    /// Of a size that the kernel may fill with a huge page, which takes less time; but
+    /// not more than is left when the last of what is kept has gone.
+    const PIECE: usize = 2 << 20;
     die_first();
     let heap = HeapInfo::of(heap)?;
     let pieces = limit(size)? / PIECE;
