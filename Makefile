@@ -26,7 +26,7 @@ SANITIZE ?= *
 MACHINE := tools/machine
 LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module kdir install load unload clean demo test test-configs test-mutants test-media sanitize bench bench-maps check shell clean-cache help
+.PHONY: module kdir install load unload clean demo demo-video test test-configs test-in-tree test-media test-mutants test-video sanitize bench bench-maps check rust-analyzer shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -57,6 +57,9 @@ test:
 test-video:
 	@$(LAB) test-video '$(ARCH)'
 
+test-in-tree:
+	@$(LAB) test-in-tree
+
 test-configs:
 	@$(LAB) test-configs '$(CONFIGS)'
 
@@ -77,6 +80,17 @@ bench-maps:
 
 check:
 	@$(LAB) check
+
+# With KDIR= on the command line for that kernel, else for the lab's.
+rust-analyzer:
+ifeq ($(origin KDIR),command line)
+	$(MAKE) module
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(CURDIR)/build/module' $(KERNEL_CC) rust-analyzer
+	tools/machine/rust-analyzer build/module >build/rust-project.json
+else
+	@$(LAB) rust-analyzer
+endif
+	ln -sf build/rust-project.json rust-project.json
 
 shell:
 	@$(LAB) shell '$(ARCH)'

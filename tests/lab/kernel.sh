@@ -172,10 +172,10 @@ kernel_fetch() {
 # Removes what was made for kernels that nobody has used for a month.
 kernel_prune() {
 	local dir
-	for dir in "$(kernel_dir)" "$(source_dir)" "$(uml_dir)" "$(sanitizer_dir)"; do
+	for dir in "$(kernel_dir)" "$(source_dir)" "$(uml_dir)" "$(sanitizer_dir)" "$(in_tree_dir)"; do
 		[ ! -d "$dir" ] || touch "$dir"
 	done
-	find "$KERNELS" "$SOURCES" "$UMLS" "$SANITIZERS" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} + 2>/dev/null || :
+	find "$KERNELS" "$SOURCES" "$UMLS" "$SANITIZERS" "$IN_TREES" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} + 2>/dev/null || :
 }
 
 kernel_image() { say "$(kernel_dir)/package/usr/lib/modules/$K_RELEASE/vmlinuz"; }

@@ -9,7 +9,7 @@ SANITIZERS=/lab/sanitizer
 
 sanitizer_dir() {
 	local key
-	key=$(digest "$LAB/sanitizer-build.sh" "$LAB/sanitizer.config" "$LAB/kernel-config.sh" - <<<"$K_PACKAGE $K_TOOLS")
+	key=$(digest "$LAB/sanitizer-build.sh" "$LAB"/{machine,sanitizer}.config "$LAB/kernel-config.sh" - <<<"$K_PACKAGE $K_TOOLS")
 	say "$SANITIZERS/$K_BASE-$key"
 }
 
@@ -19,7 +19,7 @@ sanitizer_build() {
 	local dir
 	dir=$(sanitizer_dir)
 	[ ! -e "$dir/done" ] || return 0
-	config_build "$dir/o" "$LAB/sanitizer.config" sanitizer_make
+	config_build "$dir/o" "$(source_dir)" sanitizer_make "$LAB"/{machine,sanitizer}.config
 	sanitizer_make -j"$JOBS" HOSTRUSTFLAGS=-Copt-level=0 bzImage modules
 	rm -rf "$dir/package"
 	sanitizer_make INSTALL_MOD_PATH="$dir/package" modules_install

@@ -127,6 +127,8 @@ test_append() {
 	sanitize-soak) say "memhp_default_state=online_movable $(test_append sanitize-)" ;;
 	sanitize-*) say "$SANITIZERS_APPEND $(test_append suite-iommu-strict)" ;;
 	suite-nocma) ;;
+	# Either heap shall have room for the kernel's selftest, which takes 32 MiB.
+	suite-built-in) say "cma=128M rust_dma_heap.carveout_mib=48" ;;
 	suite-zeroing) say "$APPEND init_on_alloc=0" ;;
 	suite-bounce) say "$APPEND swiotlb=force,track_hiwater" ;;
 	# Else the kernel would put pages there that cannot leave.
@@ -151,7 +153,7 @@ test_is_strict() {
 # What QEMU is told beside the usual, in words, for a suite's machine on $ARCH.
 test_machine() {
 	case $1 in
-	suite | suite-iommu* | suite-swiotlb | sanitize-*) say -device edu,dma_mask=0xffffffffffffffff ;;
+	suite | suite-in-tree | suite-built-in | suite-iommu* | suite-swiotlb | sanitize-*) say -device edu,dma_mask=0xffffffffffffffff ;;
 	esac
 	case $ARCH-$1 in
 	amd64-suite-iommu* | amd64-sanitize-*) say -machine kernel-irqchip=split -device intel-iommu,intremap=on ;;

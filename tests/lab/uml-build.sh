@@ -18,7 +18,7 @@ uml_build() {
 	local dir
 	dir=$(uml_dir)
 	[ ! -e "$dir/done" ] || return 0
-	config_build "$dir" "$LAB/uml.config" uml_make
+	config_build "$dir" "$(source_dir)" uml_make "$LAB/uml.config"
 	uml_make -j"$JOBS" HOSTRUSTFLAGS=-Copt-level=0 linux modules
 	touch "$dir/done"
 }

@@ -9,20 +9,23 @@ KMEMLEAK=/sys/kernel/debug/kmemleak
 DMA_API=/sys/kernel/debug/dma-api
 [ -d /run/lab ] || mkdir -p /run/lab
 
-# load_module [PARAMETER=VALUE...]: the first call of a boot marks the place in
-# the kernel log from where on the log check reads, and notes what the system
-# looks like without the module. With pool_cap in the environment the heaps keep
+# begin_log: the first call of a boot marks the place in the kernel log from where on
+# the log check reads, and notes what the system looks like.
+begin_log() {
+	[ ! -e /run/lab/marked ] || return 0
+	traces >/run/lab/before
+	# What lies lost already is not ours.
+	[ ! -e "$KMEMLEAK" ] || echo clear >"$KMEMLEAK"
+	# Else it reports one mistake and no other.
+	[ ! -e "$DMA_API" ] || echo 1 >"$DMA_API/all_errors"
+	echo "<5>lab: the log check begins here" >/dev/kmsg
+	: >/run/lab/marked
+}
+
+# load_module [PARAMETER=VALUE...]: with pool_cap in the environment the heaps keep
 # that many bytes at most.
 load_module() {
-	if [ ! -e /run/lab/marked ]; then
-		traces >/run/lab/before
-		# What lies lost already is not ours.
-		[ ! -e "$KMEMLEAK" ] || echo clear >"$KMEMLEAK"
-		# Else it reports one mistake and no other.
-		[ ! -e "$DMA_API" ] || echo 1 >"$DMA_API/all_errors"
-		echo "<5>lab: the log check begins here" >/dev/kmsg
-		: >/run/lab/marked
-	fi
+	begin_log
 	insmod "/lab/$MODULE.ko" "$@" || return
 	[ -z "${pool_cap:-}" ] || for heap in $(own_heaps); do
 		echo "$pool_cap" >"$(heap_dir "$heap")/pool_cap" || return
