@@ -11,6 +11,7 @@ use core::ptr::NonNull;
 use kernel::{
     container_of,
     error::to_result,
+    page::PAGE_SIZE,
     prelude::*,
     sync::Arc,
     types::Opaque, //
@@ -34,6 +35,10 @@ pub(crate) trait Reclaim: Send + Sync + 'static {
 
 /// `SHRINK_STOP`, a cast that bindgen cannot evaluate: nothing more can be freed now.
 const SHRINK_STOP: c_ulong = !0;
+
+/// How many pages reclaim asks for at once, and below which it leaves them for later: 512 KiB, as many
+/// as without this with pages of 4 KiB. A shrinker's objects are expected to be of one size.
+const BATCH: usize = (512 << 10) / PAGE_SIZE;
 
 /// A registered shrinker, for as long as the value lives.
 ///
@@ -75,6 +80,7 @@ impl<T: Reclaim> Shrinker<T> {
             (*raw).count_objects = Some(Self::count);
             (*raw).scan_objects = Some(Self::scan);
             (*raw).seeks = 0;
+            (*raw).batch = BATCH as c_long;
             (*raw).private_data = Arc::as_ptr(&target).cast_mut().cast();
             bindings::shrinker_register(raw);
         }
