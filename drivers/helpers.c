@@ -3,6 +3,7 @@
  * One C function for each kernel macro or inline function that the module
  * calls; see include/helpers.h.
  */
+#include <linux/cacheflush.h>
 #include <linux/cpuset.h>
 #include <linux/cred.h>
 #include <linux/debugfs.h>
@@ -23,6 +24,10 @@
 #include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
+
+#ifdef CONFIG_ARM
+#include <asm/cachetype.h>
+#endif
 
 #include "helpers.h"
 
@@ -292,6 +297,17 @@ int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, 
 	return 0;
 }
 
+bool rust_dma_heap_caches_alias(void)
+{
+#if defined(CONFIG_ARM)
+	return cache_is_vivt() || cache_is_vipt_aliasing();
+#elif defined(ARCH_IMPLEMENTS_FLUSH_KERNEL_VMAP_RANGE)
+	return true;
+#else
+	return false;
+#endif
+}
+
 void *rust_dma_heap_vmap(struct page **pages, unsigned int nr_pages)
 {
 	return vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
@@ -355,6 +371,27 @@ vm_fault_t rust_dma_heap_fault_insert_pmd(struct vm_fault *vmf, unsigned long pf
 #endif
 }
 
+#ifdef CONFIG_ARM
+/* set_ptes() is not for modules there: entries go in one by one, where there is none. */
+static int fill_range(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
+		      unsigned long len, bool write)
+{
+	unsigned long end = address + len;
+	pgprot_t prot = fault_prot(vma, write);
+
+	/* Those to be made writable: who faults meanwhile finds the new ones. */
+	if (write)
+		zap_special_vma_range(vma, address, len);
+	/* Hardware does not note writes: of a clean entry the first one would fault. */
+	if (write)
+		prot = __pgprot(pgprot_val(prot) | L_PTE_DIRTY);
+	for (; address != end; address += PAGE_SIZE) {
+		if (vmf_insert_pfn_prot(vma, address, pfn++, prot) != VM_FAULT_NOPAGE)
+			return -ENOMEM;
+	}
+	return 0;
+}
+#else
 /* What fill_pte() needs to know; pfn goes on from one entry to the next. */
 struct fill {
 	struct mm_struct *mm;
@@ -387,17 +424,24 @@ static int fill_pte(pte_t *ptep, unsigned long address, void *data)
 	return 0;
 }
 
-int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsigned long pfn,
-			     unsigned long nr_pages, bool write)
+static int fill_range(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
+		      unsigned long len, bool write)
 {
 	struct fill fill = {
-		.mm = vmf->vma->vm_mm,
+		.mm = vma->vm_mm,
 		.pfn = pfn,
-		.prot = fault_prot(vmf->vma, write),
+		.prot = fault_prot(vma, write),
 		.write = write,
 	};
 
-	return apply_to_page_range(fill.mm, address, nr_pages << PAGE_SHIFT, fill_pte, &fill);
+	return apply_to_page_range(fill.mm, address, len, fill_pte, &fill);
+}
+#endif
+
+int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsigned long pfn,
+			     unsigned long nr_pages, bool write)
+{
+	return fill_range(vmf->vma, address, pfn, nr_pages << PAGE_SHIFT, write);
 }
 
 int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
@@ -407,14 +451,7 @@ int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
 	 * Not remap_pfn_range(): its entries are clean, and where the hardware
 	 * does not note writes, each page's first one would still fault.
 	 */
-	struct fill fill = {
-		.mm = vma->vm_mm,
-		.pfn = pfn,
-		.prot = fault_prot(vma, vma->vm_flags & VM_WRITE),
-		.write = vma->vm_flags & VM_WRITE,
-	};
-
-	return apply_to_page_range(fill.mm, address, len, fill_pte, &fill);
+	return fill_range(vma, address, pfn, len, vma->vm_flags & VM_WRITE);
 }
 
 struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode)

@@ -7,7 +7,6 @@
 #ifndef RUST_DMA_HEAP_HELPERS_H
 #define RUST_DMA_HEAP_HELPERS_H
 
-#include <linux/cacheflush.h>
 #include <linux/dma-direction.h>
 #include <linux/fcntl.h>
 #include <linux/gfp.h>
@@ -46,11 +45,6 @@ static const u32 RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC =
 /* To add to one of those two. */
 static const u32 RUST_DMA_HEAP_GFP_ACCOUNT = (__force u32)__GFP_ACCOUNT;
 static const u32 RUST_DMA_HEAP_GFP_NOFAIL = (__force u32)(GFP_KERNEL | __GFP_NOFAIL);
-#ifdef ARCH_IMPLEMENTS_FLUSH_KERNEL_VMAP_RANGE
-static const bool RUST_DMA_HEAP_CACHES_ALIAS = true;
-#else
-static const bool RUST_DMA_HEAP_CACHES_ALIAS = false;
-#endif
 static const u32 RUST_DMA_HEAP_PMD_SHIFT = PMD_SHIFT;
 static const u32 RUST_DMA_HEAP_MAX_PAGE_ORDER = MAX_PAGE_ORDER;
 #ifdef CONFIG_CMA_ALIGNMENT
@@ -71,6 +65,7 @@ static const u64 RUST_DMA_HEAP_VALID_HEAP_FLAGS = DMA_HEAP_VALID_HEAP_FLAGS;
 
 static const u32 RUST_DMA_HEAP_SHRINKER_NUMA_AWARE = SHRINKER_NUMA_AWARE;
 static const unsigned long RUST_DMA_HEAP_VM_LOCKED = VM_LOCKED;
+static const unsigned long RUST_DMA_HEAP_VM_MAYSHARE = VM_MAYSHARE;
 static const u32 RUST_DMA_HEAP_MEM_GOING_OFFLINE = MEM_GOING_OFFLINE;
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 static const bool RUST_DMA_HEAP_SUPPORTS_PMD_PFNMAP = true;
@@ -125,7 +120,8 @@ void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_tab
 int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, size_t len,
 			   bool to_memory);
 
-/* Kernel mappings: include/linux/vmalloc.h, asm/cacheflush.h */
+/* Kernel mappings: include/linux/vmalloc.h, asm/cacheflush.h, asm/cachetype.h */
+bool rust_dma_heap_caches_alias(void);
 void *rust_dma_heap_vmap(struct page **pages, unsigned int nr_pages);
 void rust_dma_heap_invalidate_kernel_vmap_range(void *addr, unsigned long len);
 void rust_dma_heap_flush_kernel_vmap_range(void *addr, unsigned long len);

@@ -46,10 +46,7 @@ impl KernelMapping {
     pub(crate) fn new(blocks: Arc<BlockList>) -> Result<Self> {
         blocks.mark_all();
         if let Some(block) = blocks.single() {
-            if let Some(address) = block
-                .linear_address()
-                .filter(|_| !bindings::RUST_DMA_HEAP_CACHES_ALIAS)
-            {
+            if let Some(address) = block.linear_address().filter(|_| !caches_alias()) {
                 // INVARIANT: The linear mapping has the pages of one block side by side.
                 return Ok(Self {
                     address,
@@ -84,7 +81,7 @@ impl KernelMapping {
     ///
     /// Not so where addresses are scarce, nor where the caches would have to be told of it.
     pub(crate) fn is_cheap_to_keep(&self) -> bool {
-        !self.is_vmap || (cfg!(CONFIG_64BIT) && !bindings::RUST_DMA_HEAP_CACHES_ALIAS)
+        !self.is_vmap || (cfg!(CONFIG_64BIT) && !caches_alias())
     }
 
     /// Returns the address of the buffer's first byte.
@@ -123,6 +120,12 @@ impl KernelMapping {
             };
         }
     }
+}
+
+/// Tells whether a cache may hold one page twice, for two addresses of it.
+fn caches_alias() -> bool {
+    // SAFETY: Reads what the kernel found out at its start, callable from any context.
+    unsafe { bindings::rust_dma_heap_caches_alias() }
 }
 
 impl Drop for KernelMapping {

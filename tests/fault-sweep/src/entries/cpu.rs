@@ -75,7 +75,10 @@ fn read(pages: &Pages, wanted: u64) -> Outcome<()> {
 }
 
 /// Far from any other mapping, so that there are no page tables yet.
+#[cfg(target_pointer_width = "64")]
 const FAR: usize = 1 << 36;
+#[cfg(not(target_pointer_width = "64"))]
+const FAR: usize = 1 << 28;
 
 /// A buffer and a mapping of it, at an address that 2 MiB can be mapped to.
 fn mapped(heap: &Heap, len: u64) -> Result<(Buffer, Pages), Failure> {

@@ -329,7 +329,7 @@ pub(crate) fn run(task: Task) -> anyhow::Result<()> {
     let quick = task.operations / 4 * 3;
     let stream = |hand| Stream::new(task.seed, task.worker, hand, importer);
     let (mut owned, mut disturbed) = (stream(0), stream(1));
-    process::interrupt_every(3000 + 500 * u32::try_from(task.worker % 8)?)?;
+    process::interrupt_every(3000 + 500 * u16::try_from(task.worker % 8)?)?;
     // What a thread needs for itself it allocates before memory is unmapped.
     let start = Barrier::new(2);
     let counts = std::thread::scope(|scope| {

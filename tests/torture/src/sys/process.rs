@@ -30,7 +30,7 @@ fn handle(signal: c_int, handler: extern "C" fn(c_int)) -> Result<()> {
 
 /// Has the process interrupted every so many microseconds. System calls are not
 /// started again.
-pub(crate) fn interrupt_every(microseconds: u32) -> Result<()> {
+pub(crate) fn interrupt_every(microseconds: u16) -> Result<()> {
     handle(libc::SIGALRM, ignore)?;
     let time = libc::timeval {
         tv_sec: 0,
