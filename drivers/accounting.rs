@@ -9,7 +9,8 @@ use crate::abstractions::{
     task::{
         self,
         Uid, //
-    }, //
+    },
+    versions::edquot, //
 };
 use kernel::{
     prelude::*,
@@ -95,7 +96,7 @@ impl Account {
 
             // Neither sum overflows: both are parts of `used`.
             if others + bytes > self.limit() / 2 {
-                return Err(EDQUOT);
+                return Err(edquot());
             }
             match users.get_mut(&uid) {
                 Some(theirs) => *theirs += bytes,
@@ -202,7 +203,7 @@ mod tests {
         let first = account.charge_user(30, Some(Uid(1)))?;
         let _second = account.charge_user(20, Some(Uid(1)))?;
 
-        assert_eq!(account.charge_user(1, Some(Uid(1))).err(), Some(EDQUOT));
+        assert_eq!(account.charge_user(1, Some(Uid(1))).err(), Some(edquot()));
         assert_eq!(account.used(), 50);
 
         let _other = account.charge_user(50, Some(Uid(2)))?;

@@ -19,6 +19,7 @@ mod heap_core;
 mod heaps;
 mod pool;
 
+use abstractions::versions::parameter;
 use heap_core::{
     NamePolicy,
     RegisteredHeaps, //
@@ -37,8 +38,9 @@ module! {
             default: -1,
             description: "Add -pooled to the heaps' names: 1 always, 0 never, -1 where the kernel has or could load a heap of the plain name (default)",
         },
-        mem_accounting: bool {
-            default: false,
+        // No bool: the kernel has parameters of that type since 7.3 only.
+        mem_accounting: u8 {
+            default: 0,
             description: "Charge buffers of the system heap to the memory cgroup of who allocates them; the heap then keeps nothing warm (default: 0)",
         },
         carveout_mib: u32 {
@@ -59,15 +61,24 @@ impl kernel::InPlaceModule for RustDmaHeap {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             heaps <- {
-                let parameter = module_parameters::pooled_names.value();
-                let policy = NamePolicy::from_parameter(parameter).ok_or(EINVAL).inspect_err(|_| {
-                    pr_err!("pooled_names={} is not one of -1, 0 and 1\n", parameter)
+                let names = parameter(module_parameters::pooled_names.value());
+                let policy = NamePolicy::from_parameter(names).ok_or(EINVAL).inspect_err(|_| {
+                    pr_err!("pooled_names={} is not one of -1, 0 and 1\n", names)
                 })?;
+
+                let mem_accounting = match parameter(module_parameters::mem_accounting.value()) {
+                    0 => false,
+                    1 => true,
+                    other => {
+                        pr_err!("mem_accounting={} is neither 0 nor 1\n", other);
+                        return Err(EINVAL);
+                    }
+                };
 
                 RegisteredHeaps::new(
                     heaps::all(
-                        module_parameters::mem_accounting.value(),
-                        module_parameters::carveout_mib.value(),
+                        mem_accounting,
+                        parameter(module_parameters::carveout_mib.value()),
                     )?,
                     policy,
                 )

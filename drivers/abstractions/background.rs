@@ -7,7 +7,8 @@
 use super::{
     bindings,
     numa::Node,
-    task, //
+    task,
+    versions::millis_ceil, //
 };
 use core::{
     ops::Deref,
@@ -197,7 +198,7 @@ impl<T: Background> Worker<T> {
 }
 
 fn jiffies(delay: Delta) -> Jiffies {
-    msecs_to_jiffies(delay.as_millis_ceil().clamp(0, 1 << 30) as u32)
+    msecs_to_jiffies(millis_ceil(delay).clamp(0, 1 << 30) as u32)
 }
 
 impl<T: Background> Deref for Worker<T> {

@@ -8,7 +8,10 @@
 //! `kernel::miscdevice` gives each node a minor of the misc class. Here a module has a region of
 //! minors, and nodes in a class of its own.
 
-use super::bindings;
+use super::{
+    bindings,
+    versions::owner, //
+};
 use core::marker::PhantomData;
 use kernel::{
     container_of,
@@ -16,7 +19,6 @@ use kernel::{
         from_result,
         to_result, //
     },
-    module::this_module,
     prelude::*,
     sync::Arc,
     types::Opaque,
@@ -124,7 +126,7 @@ impl<T: FileOperations> CharDevices<T> {
                 // static. What processes find through `cdev` is initialized.
                 unsafe {
                     bindings::cdev_init(cdev, &Vtable::<T>::OPERATIONS);
-                    (*cdev).owner = this_module::<T::OwnerModule>().as_ptr();
+                    (*cdev).owner = owner!(T);
                     to_result(bindings::cdev_add(cdev, first, count))
                 }
             }),
@@ -145,7 +147,7 @@ struct Vtable<T: FileOperations>(PhantomData<T>);
 
 impl<T: FileOperations> Vtable<T> {
     const OPERATIONS: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<T::OwnerModule>().as_ptr(),
+        owner: owner!(T),
         open: Some(Self::open),
         release: Some(Self::release),
         unlocked_ioctl: Some(Self::ioctl),

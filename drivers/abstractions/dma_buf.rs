@@ -12,7 +12,8 @@
 use super::{
     bindings,
     kernel_mapping::KernelMapping,
-    sg_table::SgTable, //
+    sg_table::SgTable,
+    versions::owner, //
 };
 use core::{
     marker::PhantomData,
@@ -30,7 +31,6 @@ use kernel::{
     },
     fs::file::FileDescriptorReservation,
     mm::virt::VmaNew,
-    module::this_module,
     prelude::*,
     sync::{
         new_mutex,
@@ -149,7 +149,7 @@ impl DmaBuf {
         let mut info = bindings::dma_buf_export_info {
             // The name stays as long as the exporter does, because it is part of it.
             exp_name: exporter.name().as_char_ptr(),
-            owner: this_module::<T::OwnerModule>().as_ptr(),
+            owner: owner!(T),
             ops: &Vtable::<T>::OPS,
             size: exporter.size(),
             flags: file_flags as i32,
@@ -205,12 +205,14 @@ impl Drop for DmaBuf {
 
 /// Turns the C side's direction into ours.
 fn direction(raw: bindings::dma_data_direction) -> Result<DataDirection> {
-    match raw {
-        bindings::dma_data_direction::DMA_BIDIRECTIONAL => Ok(DataDirection::Bidirectional),
-        bindings::dma_data_direction::DMA_TO_DEVICE => Ok(DataDirection::ToDevice),
-        bindings::dma_data_direction::DMA_FROM_DEVICE => Ok(DataDirection::FromDevice),
-        _ => Err(EINVAL),
-    }
+    [
+        DataDirection::Bidirectional,
+        DataDirection::ToDevice,
+        DataDirection::FromDevice,
+    ]
+    .into_iter()
+    .find(|&ours| raw == ours.into())
+    .ok_or(EINVAL)
 }
 
 /// The operations of an exporter as the C side calls them.

@@ -11,7 +11,8 @@
 use super::{
     bindings,
     device::raw_device,
-    dma_buf::DmaBuf, //
+    dma_buf::DmaBuf,
+    versions::eopnotsupp, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -200,7 +201,7 @@ impl VmappedDmaBuf {
         if map.is_iomem {
             // SAFETY: It was just mapped.
             unsafe { bindings::dma_buf_vunmap_unlocked(dma_buf.as_raw(), &mut map) };
-            return Err(EOPNOTSUPP);
+            return Err(eopnotsupp());
         }
         // INVARIANT: It was just mapped, and is memory.
         Ok(Self { map, dma_buf })

@@ -36,3 +36,4 @@ pub(crate) mod sysfs;
 pub(crate) mod task;
 pub(crate) mod uapi;
 pub(crate) mod user_mapping;
+pub(crate) mod versions;

@@ -8,7 +8,8 @@
 use super::{
     bindings,
     device::raw_device,
-    dma_buf_import::MappedAttachment, //
+    dma_buf_import::MappedAttachment,
+    versions::faux_device, //
 };
 use kernel::{
     device::{
@@ -75,9 +76,7 @@ impl SoftwareDevice {
                     let (registration, mask) = unsafe {
                         (&(*this.as_ptr()).registration, (*this.as_ptr()).mask.get())
                     };
-                    let device: &faux::Device<Bound> = registration.as_ref();
-                    let device: &Device<Bound> = device.as_ref();
-                    let dev = raw_device(device);
+                    let dev = raw_device(faux_device(registration));
 
                     if settings.mask != 0 {
                         // SAFETY: The device is new, so nobody else uses the fields yet. What they
@@ -99,9 +98,7 @@ impl SoftwareDevice {
 
     /// Returns the device.
     pub(crate) fn device(&self) -> &Device<Bound> {
-        let device: &faux::Device<Bound> = self.registration.as_ref();
-
-        device.as_ref()
+        faux_device(&self.registration)
     }
 
     /// Reads a mapped dma-buf as the device would: from byte `offset` on, by DMA address.

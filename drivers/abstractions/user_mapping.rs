@@ -15,7 +15,8 @@
 use super::{
     bindings,
     block_list::BlockList,
-    meminfo::PMD_SHIFT, //
+    meminfo::PMD_SHIFT,
+    versions, //
 };
 use kernel::{
     error::to_result,
@@ -278,7 +279,7 @@ impl VmaOps {
 /// Called with the mmap lock held for writing.
 pub(crate) fn map(vma: &VmaNew, blocks: &Arc<BlockList>) -> Result {
     // A shared mapping of a read-only file has VM_MAYSHARE without VM_SHARED.
-    if vma.flags() & flags::MAYSHARE == 0 {
+    if vma.flags() & versions::MAYSHARE == 0 {
         return Err(EINVAL);
     }
 

@@ -71,7 +71,7 @@ impl Command {
     pub(super) fn read(&self, argument: UserPtr) -> Result<Allocation> {
         let mut known = [0; DATA_SIZE];
         let mut surplus = match self.in_size.max(self.out_size) {
-            size if size > DATA_SIZE => Some(KVec::zeroed(size - DATA_SIZE, GFP_KERNEL)?),
+            size if size > DATA_SIZE => Some(KVec::from_elem(0, size - DATA_SIZE, GFP_KERNEL)?),
             _ => None,
         };
         let mut reader = UserSlice::new(argument, self.in_size).reader();

@@ -3,10 +3,13 @@
 //! What a heap's sysfs directory tells: readable by everyone, knobs writable by root.
 
 use super::device::HeapDevice;
-use crate::abstractions::sysfs::{
-    Attribute,
-    AttributeList,
-    NumberAttribute, //
+use crate::abstractions::{
+    sysfs::{
+        Attribute,
+        AttributeList,
+        NumberAttribute, //
+    },
+    versions::eopnotsupp, //
 };
 use kernel::prelude::*;
 
@@ -136,7 +139,7 @@ impl NumberAttribute for PoolCap {
     }
 
     fn store(device: &HeapDevice, bytes: u64) -> Result {
-        let pool = device.heap().pool().ok_or(EOPNOTSUPP)?;
+        let pool = device.heap().pool().ok_or_else(eopnotsupp)?;
 
         pool.ledger().set_cap(bytes);
         pool.shed();
@@ -175,7 +178,7 @@ impl NumberAttribute for PoolTrim {
     }
 
     fn store(device: &HeapDevice, ms: u64) -> Result {
-        let pool = device.heap().pool().ok_or(EOPNOTSUPP)?;
+        let pool = device.heap().pool().ok_or_else(eopnotsupp)?;
 
         pool.ledger().set_trim_ms(ms);
         pool.retime();

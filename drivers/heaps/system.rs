@@ -3,7 +3,10 @@
 //! The system heap: any memory of the machine, in blocks as large as can be had.
 
 use crate::{
-    abstractions::block_list::BlockList,
+    abstractions::{
+        block_list::BlockList,
+        versions::eopnotsupp, //
+    },
     heap_core::{
         Heap,
         HeapDescription, //
@@ -54,7 +57,7 @@ impl Heap for SystemHeap {
 pub(super) fn describe(charges_cgroups: bool) -> Result<HeapDescription> {
     if charges_cgroups && !cfg!(CONFIG_MEMCG) {
         pr_err!("mem_accounting=1 needs a kernel with CONFIG_MEMCG\n");
-        return Err(EOPNOTSUPP);
+        return Err(eopnotsupp());
     }
 
     Ok(HeapDescription {

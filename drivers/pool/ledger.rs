@@ -2,7 +2,10 @@
 
 //! How much a pool keeps, may keep, and has done.
 
-use crate::counter::Counter;
+use crate::{
+    abstractions::versions::millis_ceil,
+    counter::Counter, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -46,7 +49,7 @@ impl Ledger {
         Self {
             cap: Atomic::new(cap),
             held: Atomic::new(0),
-            trim_ms: Atomic::new(trim.as_millis_ceil().max(0) as u64),
+            trim_ms: Atomic::new(millis_ceil(trim).max(0) as u64),
             hits: Counter::new(),
             misses: Counter::new(),
             zeroed_inline: Counter::new(),

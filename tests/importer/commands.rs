@@ -103,7 +103,7 @@ fn copy_out(
 ) -> Result {
     let (mut offset, len) = (usize::try_from(offset)?, usize::try_from(len)?);
     let mut user = UserSlice::new(UserPtr::from_addr(address.try_into()?), len).writer();
-    let mut step = KVec::<u8>::zeroed(STEP.min(len), GFP_KERNEL)?;
+    let mut step = KVec::from_elem(0u8, STEP.min(len), GFP_KERNEL)?;
 
     while !user.is_empty() {
         let now = step.len().min(user.len());
@@ -123,7 +123,7 @@ fn copy_in(
 ) -> Result {
     let (mut offset, len) = (usize::try_from(offset)?, usize::try_from(len)?);
     let mut user = UserSlice::new(UserPtr::from_addr(address.try_into()?), len).reader();
-    let mut step = KVec::<u8>::zeroed(STEP.min(len), GFP_KERNEL)?;
+    let mut step = KVec::from_elem(0u8, STEP.min(len), GFP_KERNEL)?;
 
     while !user.is_empty() {
         let now = step.len().min(user.len());

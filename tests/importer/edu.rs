@@ -9,6 +9,12 @@
 //! file holds is released first.
 
 use super::session::Objects;
+use crate::abstractions::versions::{
+    parameter,
+    pci_device_table,
+    DevresBar,
+    PciIdInfo, //
+};
 use kernel::{
     device::{
         Core,
@@ -72,7 +78,7 @@ pub(super) unsafe fn init() {
 #[pin_data]
 pub(super) struct Edu {
     device: ARef<pci::Device>,
-    registers: pci::DevresBar<REGISTERS_END>,
+    registers: DevresBar<REGISTERS_END>,
     /// What the file holds that has claimed the device.
     #[pin]
     user: Mutex<Option<Arc<Objects>>>,
@@ -88,7 +94,7 @@ impl Edu {
             return Err(ENODEV);
         }
 
-        let bits = super::module_parameters::edu_mask_bits.value();
+        let bits = parameter(super::module_parameters::edu_mask_bits.value());
         let mask = DmaMask::try_new(bits).inspect_err(|_| {
             dev_err!(device, "edu_mask_bits={} is not from 0 to 64\n", bits);
         })?;
@@ -122,18 +128,24 @@ impl Edu {
         (*self.device).as_ref()
     }
 
+    /// Writes a register. A 32-bit kernel does it by one access of 32 bits, which the device takes
+    /// for the whole register: `EINVAL` if that is too little.
     fn write(&self, register: usize, value: u64) -> Result {
-        self.registers
-            .try_access()
-            .ok_or(ENODEV)?
-            .try_write64(value, register)
+        let registers = self.registers.try_access().ok_or(ENODEV)?;
+
+        #[cfg(CONFIG_64BIT)]
+        return registers.try_write64(value, register);
+        #[cfg(not(CONFIG_64BIT))]
+        return registers.try_write32(u32::try_from(value).map_err(|_| EINVAL)?, register);
     }
 
     fn read(&self, register: usize) -> Result<u64> {
-        self.registers
-            .try_access()
-            .ok_or(ENODEV)?
-            .try_read64(register)
+        let registers = self.registers.try_access().ok_or(ENODEV)?;
+
+        #[cfg(CONFIG_64BIT)]
+        return registers.try_read64(register);
+        #[cfg(not(CONFIG_64BIT))]
+        return Ok(registers.try_read32(register)?.into());
     }
 
     fn transfer(&self, command: u64, source: u64, destination: u64, len: usize) -> Result {
@@ -214,7 +226,7 @@ fn place(offset: usize, len: usize) -> Result<u64> {
 /// The driver.
 pub(super) struct Driver;
 
-kernel::pci_device_table!(
+pci_device_table!(
     IDS,
     <Driver as pci::Driver>::IdInfo,
     [(
@@ -235,7 +247,7 @@ impl pci::Driver for Driver {
 
     fn probe<'bound>(
         device: &'bound pci::Device<Core<'_>>,
-        _info: Option<&'bound Self::IdInfo>,
+        _info: PciIdInfo<'bound, Self::IdInfo>,
     ) -> impl PinInit<Arc<Edu>, Error> + 'bound {
         Edu::bind(device)
     }

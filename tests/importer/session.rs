@@ -12,7 +12,8 @@ use super::abstractions::{
     software_device::{
         DmaSettings,
         SoftwareDevice, //
-    }, //
+    },
+    versions::eopnotsupp, //
 };
 use super::edu::Claim;
 use kernel::{
@@ -133,7 +134,7 @@ impl Player {
     pub(super) fn software(&self) -> Result<&SoftwareDevice> {
         match self {
             Self::Software(device) => Ok(device),
-            Self::Edu(_) => Err(EOPNOTSUPP),
+            Self::Edu(_) => Err(eopnotsupp()),
         }
     }
 
@@ -141,7 +142,7 @@ impl Player {
     pub(super) fn edu(&self) -> Result<&Claim> {
         match self {
             Self::Edu(claim) => Ok(claim),
-            Self::Software(_) => Err(EOPNOTSUPP),
+            Self::Software(_) => Err(eopnotsupp()),
         }
     }
 }

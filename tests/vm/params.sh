@@ -4,16 +4,16 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-plan 22
+plan 24
 
 mark_log
-for value in 2 -2 1000; do
-	! load_module pooled_names=$value 2>/dev/null
-	ok $? "pooled_names=$value refuses the load"
-	logged "pooled_names=$value is not one of"
-	ok $? "the log says why pooled_names=$value is refused"
+for parameter in pooled_names=2 pooled_names=-2 pooled_names=1000 mem_accounting=2; do
+	! load_module $parameter 2>/dev/null
+	ok $? "$parameter refuses the load"
+	logged "$parameter is n"
+	ok $? "the log says why $parameter is refused"
 done
-for parameter in pooled_names=nonsense pooled_names= pooled_names=99999999999 mem_accounting=2; do
+for parameter in pooled_names=nonsense pooled_names= pooled_names=99999999999 mem_accounting=perhaps; do
 	! load_module $parameter 2>/dev/null
 	ok $? "$parameter refuses the load"
 	logged "\`${parameter#*=}' invalid for parameter \`${parameter%=*}'"
