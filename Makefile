@@ -20,13 +20,15 @@ MUTANTS ?= *
 CONFIGS ?= *
 # The architectures of `make test-media`.
 MEDIA ?= amd64 arm64
+# The kernels of `make test-matrix`, of those in tests/lab/kernels.
+KERNELS ?= *
 # The machines of `make sanitize` to try.
 SANITIZE ?= *
 
 MACHINE := tools/machine
-LAB := LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
+LAB := LAB_UNVERIFIED='$(LAB_UNVERIFIED)' LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
-.PHONY: module kdir install load unload clean demo demo-video test test-configs test-in-tree test-media test-mutants test-video sanitize bench bench-maps check rust-analyzer shell clean-cache help
+.PHONY: module kdir install load unload clean demo demo-video test test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check rust-analyzer shell clean-cache help
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -62,6 +64,9 @@ test-in-tree:
 
 test-configs:
 	@$(LAB) test-configs '$(CONFIGS)'
+
+test-matrix:
+	@$(LAB) test-matrix '$(KERNELS)'
 
 test-mutants:
 	@$(LAB) test-mutants '$(MUTANTS)'

@@ -3,9 +3,26 @@
 #
 # What differs from architecture to architecture, and from kernel to kernel.
 
-# arch_select ARCH: sets the variables below for amd64 or arm64.
+# The compiler of this root's suite that builds kernels.
+case $SUITE in
+sid) GCC=gcc-16 ;;
+*) GCC=gcc-14 ;;
+esac
+
+# arch_select ARCH: sets the variables below for amd64, arm64 or armhf, with the
+# kernel flavour that is the ordinary one there.
 arch_select() {
 	ARCH=$1
+	# What is shown, and names files and results.
+	LABEL=$ARCH
+	FLAVOUR=$ARCH
+	# Of the supported series: the newest that there is.
+	SERIES=newest
+	PROGRAMS=$BUILD/$ARCH
+	[ "$SUITE" = trixie ] || PROGRAMS=$BUILD/$SUITE-$ARCH
+	MEMORY=1G
+	LISTS_DIR=/var/lib/apt/lists
+	unset APT_CONFIG
 	# The kernel is the stock one; its functions are kernel_make and so on.
 	KERNEL=kernel
 	OUT=$BUILD/$ARCH
@@ -31,8 +48,34 @@ arch_select() {
 		CONSOLE=ttyAMA0
 		APPEND=
 		;;
-	*) die "no such architecture: $ARCH" "The lab knows ARCH=amd64 and ARCH=arm64." ;;
+	armhf)
+		KARCH=arm
+		CROSS=arm-linux-gnueabihf-
+		RUST_TARGET=armv7-unknown-linux-gnueabihf
+		QEMU=qemu-system-arm
+		MACHINE=(-machine virt -cpu cortex-a15)
+		CONSOLE=ttyAMA0
+		APPEND=
+		FLAVOUR=armmp-lpae
+		# More than the kernel can address at all times, so that there is high memory.
+		MEMORY=2G
+		armhf_apt
+		;;
+	*) die "no such architecture: $ARCH" "The lab knows ARCH=amd64, ARCH=arm64 and ARCH=armhf." ;;
 	esac
+}
+
+# kernel_select NAME: one of the file "kernels".
+kernel_select() {
+	local line
+	read -ra line < <(matrix_lines "$1")
+	arch_select "${line[2]}"
+	LABEL=$1
+	FLAVOUR=${line[3]}
+	SERIES=${line[4]}
+	# The usual one has no pages of 16 KiB.
+	[ "$FLAVOUR" != arm64-16k ] || MACHINE+=(-cpu cortex-a76)
+	OUT=$BUILD/kernels/$LABEL
 }
 
 # sanitizer_select: amd64 with the kernel of sanitizer-build.sh; its functions are

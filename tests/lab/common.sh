@@ -17,6 +17,14 @@ die() {
 # standard input when "-" is among them.
 digest() { cat -- "$@" | sha256sum | cut -c1-12; }
 
+# The list of what the root of suite $1 holds.
+root_packages() {
+	case $1 in
+	trixie) say "$LAB/packages" ;;
+	*) say "$LAB/packages-$1" ;;
+	esac
+}
+
 # step TEXT LOG COMMAND...: runs COMMAND with its output in $BUILD/log/LOG.log,
 # prints TEXT with the time it took, and the end of the log when it fails.
 #
@@ -34,6 +42,8 @@ step() {
 	rc=$?
 	set -e
 	if [ "$rc" -ne 0 ]; then
+		# shellcheck disable=SC2034 # for whoever tells it again
+		STEP_FAILED="$text failed: ${log#"$SRC"/}"
 		{
 			printf 'error: %s failed (status %d). The end of %s:\n' \
 				"$text" "$rc" "${log#"$SRC"/}"

@@ -7,6 +7,8 @@
 # GiB that a full cache (both architectures and the User-mode Linux kernel)
 # takes while it is being made, and what a run with a full cache may still need.
 DISK_FRESH=10
+# The same for the root of another suite and its kernel.
+DISK_OTHER=6
 DISK_WARM=1
 
 host_check_rights() {

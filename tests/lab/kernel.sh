@@ -6,45 +6,53 @@
 SOURCES=/lab/source
 KERNELS=/lab/kernel
 
-# The series of $LAB/series, newest first.
-supported_series() { grep -E '^[0-9]' "$LAB/series" | sort -rV; }
+# The series of $LAB/series, newest first; of SERIES "previous" all but the first.
+supported_series() { grep -E '^[0-9]' "$LAB/series" | sort -rV | case $SERIES in previous) sed 1d ;; *) cat ;; esac }
 
-# All releases of the ordinary flavour that the package lists name for
-# architecture $1 and the series or version $2, newest first.
+# All releases of flavour $1 that the package lists name for the series or version
+# $2, newest first.
 releases() {
 	apt-cache pkgnames linux-headers- |
 		sed -nE "s/^linux-headers-($2(\.[0-9]+)*[-+][a-z0-9]*\+?deb[0-9]+(u[0-9]+)?-$1)\$/\1/p" |
 		sort -rV
 }
 
-# Every series that the lists have for architecture $1, newest first.
+# Every series that the lists have for flavour $1, newest first.
 all_series() {
 	releases "$1" '[0-9]+\.[0-9]+' | sed -E 's/^([0-9]+\.[0-9]+).*/\1/' | sort -rVu
 }
 
 # kernel_resolve: sets K_RELEASE (7.3.4+deb13-amd64), K_BASE (7.3.4), K_SERIES,
-# K_PACKAGE (the Debian version) and K_TOOLS (the compilers' key) for $ARCH: the
-# newest kernel of the newest supported series that has its exact source, or what
-# KVER asks for.
+# K_PACKAGE (the Debian version) and K_TOOLS (the compilers' key) for $ARCH and
+# $FLAVOUR: the newest kernel of the newest supported series that has its exact
+# source, or what KVER asks for.
 kernel_resolve() {
-	local wanted series release version
-	K_TOOLS=$(tools_key)
+	local wanted
 	wanted=${KVER:-$(supported_series)}
+	if ! kernel_find "$wanted"; then
+		die "the package lists have no $LABEL kernel with its source for: ${wanted//$'\n'/ }" \
+			"The mirror has for $LABEL: $(all_series "$FLAVOUR" | tr '\n' ' ')" \
+			"Try one of them: make $command ARCH=$ARCH KVER=..."
+	fi
+}
+
+# kernel_find SERIES...: the same for what is wanted; fails if there is none.
+kernel_find() {
+	local wanted=$1 series release version
+	K_TOOLS=$(tools_key)
 	for series in $wanted; do
-		for release in $(releases "$ARCH" "${series//./\\.}"); do
+		for release in $(releases "$FLAVOUR" "${series//./\\.}"); do
 			kernel_take "$release" ""
 			for version in $(versions "linux-headers-$release:$ARCH"); do
-				if versions "linux-source-$K_SERIES" | grep -qxF "$version"; then
+				if (unset APT_CONFIG && versions "linux-source-$K_SERIES") | grep -qxF "$version"; then
 					K_PACKAGE=$version
 					kernel_ready || [ "$LISTS" = new ] || kernel_in_cache "$wanted" || :
-					return
+					return 0
 				fi
 			done
 		done
 	done
-	die "the package lists have no $ARCH kernel with its source for: ${wanted//$'\n'/ }" \
-		"The mirror has for $ARCH: $(all_series "$ARCH" | tr '\n' ' ')" \
-		"Try one of them: make $command ARCH=$ARCH KVER=..."
+	return 1
 }
 
 kernel_ready() { [ -e "$(kernel_dir)/done" ]; }
@@ -57,7 +65,7 @@ kernel_in_cache() {
 	for file in $(find "$KERNELS" -mindepth 2 -maxdepth 2 -name 'done' 2>/dev/null | sort -rV); do
 		read -r arch release package <"$file"
 		for series in $1; do
-			if [ "$arch" = "$ARCH" ] && [[ $release == "$series"[-+.]* ]]; then
+			if [ "$arch" = "$ARCH" ] && [[ $release == "$series"[-+.]*[0-9]-"$FLAVOUR" ]]; then
 				kernel_take "$release" "$package"
 				! kernel_ready || return 0
 			fi
@@ -80,7 +88,7 @@ versions() { apt-cache madison "$1" 2>/dev/null | awk -F'|' '{ gsub(/ /, "", $2)
 # Says if there is a kernel newer than the series the tree declares.
 kernel_report_newer() {
 	local newest known
-	newest=$(all_series "$ARCH" | sed -n 1p)
+	newest=$(all_series "$FLAVOUR" | sed -n 1p)
 	known=$(supported_series | sed -n 1p)
 	if [ -z "${KVER:-}" ] && [ "$(printf '%s\n' "$newest" "$known" | sort -V | sed -n 2p)" != "$known" ]; then
 		say "  note: Debian has linux $newest, newer than $known, the newest in tests/lab/series. Try it: KVER=$newest"
@@ -88,20 +96,22 @@ kernel_report_newer() {
 }
 
 # Package lists are read again once a day. Without a network the old ones serve.
-# LISTS says whether they are new.
+# LISTS says whether they are new, and LISTS_TROUBLE what kept them from being so.
 LISTS=old
+LISTS_TROUBLE=
 lists_refresh() {
-	local stamp=/var/lib/apt/lists/lab-stamp
+	local stamp=$LISTS_DIR/lab-stamp log=$BUILD/log/lists-$ARCH.log
 	if [ -n "$(find "$stamp" -mmin -1440 2>/dev/null)" ]; then
 		return
 	fi
-	if timeout 300 apt-get -q -o Acquire::Retries=0 update >"$BUILD/log/lists.log" 2>&1 &&
-		! grep -q '^W: Failed to fetch' "$BUILD/log/lists.log"; then
+	if timeout 300 apt-get -q -o Acquire::Retries=0 update >"$log" 2>&1 &&
+		! grep -q '^W: Failed to fetch' "$log"; then
 		touch "$stamp"
 		LISTS=new
 	else
-		say "  note: the package lists cannot be read anew (build/log/lists.log); going on with those of $(
-			date -r /var/lib/apt/lists +%F)"
+		LISTS_TROUBLE=$(sed -nE 's|^[EW]: Failed to fetch [a-z]*://[^/]*/([^ ]*) +|\1: |p' "$log" | sed -n 1p)
+		say "  note: the package lists cannot be read anew (${log#"$SRC/"}); going on with those of $(
+			date -r "$LISTS_DIR" +%F)"
 	fi
 }
 
@@ -112,7 +122,7 @@ tools_key() {
 		bindgen --version
 		clang --version
 		pahole --version
-		"${CROSS}gcc-14" --version
+		"${CROSS}$GCC" --version
 		"${CROSS}ld" --version
 	} | digest -
 }
@@ -152,7 +162,8 @@ source_fetch() {
 	[ ! -d "$dir" ] || return 0
 	rm -rf "$SOURCES"/*.tmp "$SOURCES/package"
 	mkdir -p "$dir.tmp"
-	fetch "$SOURCES/package" "linux-source-$K_SERIES=$K_PACKAGE"
+	# It is the same for all architectures, and armhf's lists need not be sound.
+	(unset APT_CONFIG && fetch "$SOURCES/package" "linux-source-$K_SERIES=$K_PACKAGE")
 	tar -C "$dir.tmp" --strip-components=1 -xf "$SOURCES/package/usr/src/linux-source-$K_SERIES.tar.xz"
 	rm -r "$SOURCES/package"
 	mv "$dir.tmp" "$dir"

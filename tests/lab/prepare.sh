@@ -18,13 +18,13 @@ prepare_kernel() {
 		return
 	fi
 	step "fetch the kernel's source" source-fetch source_fetch
-	step "fetch kernel and headers for $ARCH" "kernel-fetch-$ARCH" kernel_fetch
-	step "make the kernel's Rust artefacts for $ARCH" "kernel-build-$ARCH" kernel_build
+	step "fetch kernel and headers for $LABEL" "kernel-fetch-$LABEL" kernel_fetch
+	step "make the kernel's Rust artefacts for $LABEL" "kernel-build-$LABEL" kernel_build
 	kernel_prune
 }
 
 prepare_module() {
-	step "build the module for $ARCH" "module-$ARCH" module_build
+	step "build the module for $LABEL" "module-$LABEL" module_build
 }
 
 prepare_c_heaps() {
@@ -33,9 +33,9 @@ prepare_c_heaps() {
 
 # What only tests need of the stock kernel: its own importers, and the selftest.
 prepare_stock_tests() {
-	step "fetch drivers of the stock kernel for $ARCH" "stock-modules-$ARCH" stock_modules_fetch
-	step "build the kernel's selftest for $ARCH" "selftest-$ARCH" \
-		selftest_build "${CROSS}gcc-14" "$OUT/$SELFTEST"
+	step "fetch drivers of the stock kernel for $LABEL" "stock-modules-$LABEL" stock_modules_fetch
+	step "build the kernel's selftest for $LABEL" "selftest-$LABEL" \
+		selftest_build "${CROSS}$GCC" "$OUT/$SELFTEST"
 }
 
 prepare_tools() {
@@ -46,7 +46,7 @@ prepare_tools() {
 # prepare_initramfs [FILE...]: FILEs beside the usual content.
 prepare_initramfs() {
 	initramfs_build "$OUT/initramfs.cpio" "$(kernel_dir)/package/usr/bin/busybox" \
-		"$OUT"/{"$MODULE","$IMPORTER"}.ko "$BUILD/$ARCH"/{dmaheap,dmaheap-kselftest} "$@"
+		"$OUT"/{"$MODULE","$IMPORTER"}.ko "$PROGRAMS"/{dmaheap,dmaheap-kselftest} "$@"
 }
 
 # prepare ARCH: all of it, for the commands that need one machine.

@@ -199,18 +199,18 @@ test_missing() {
 		say "needs /dev/udmabuf on the machine that runs QEMU"
 }
 
-# Boots $ARCH and runs tests/vm/$1.sh there; cuts its output into TAP files.
+# Boots $LABEL and runs tests/vm/$1.sh there; cuts its output into TAP files.
 test_boot() {
-	local suite=$1 name=$ARCH-$1 boot=vm_run status=0 start=$SECONDS machine missing
+	local suite=$1 name=$LABEL-$1 boot=vm_run status=0 start=$SECONDS machine missing
 	missing=$(test_missing "$suite")
 	if [ -n "$missing" ]; then
-		say "  --  boot $ARCH for the tests \"$suite\": $missing"
+		say "  --  boot $LABEL for the tests \"$suite\": $missing"
 		result "$name/machine" printf 'TAP version 13\n1..0 # SKIP %s\n' "$missing"
 		return
 	fi
 	# shellcheck disable=SC2207 # words without a blank or pattern in them
 	machine=($(test_machine "$suite"))
-	say "  ... boot $ARCH for the tests \"$suite\""
+	say "  ... boot $LABEL for the tests \"$suite\""
 	case $suite in
 	debian-*) boot=debian_boot ;;
 	esac
@@ -218,7 +218,7 @@ test_boot() {
 		"$(test_append "$suite")" "${machine[@]}" || status=$?
 	"$LAB/results-split" "$BUILD/log/vm-$name.out" "$RESULTS/$name" "$status"
 	result "$name/kernel-log" "$LAB/log-check" "$BUILD/log/vm-$name.console"
-	say "  ok  boot $ARCH for the tests \"$suite\" ($((SECONDS - start)) s)"
+	say "  ok  boot $LABEL for the tests \"$suite\" ($((SECONDS - start)) s)"
 }
 
 # What runs in User-mode Linux, on $ARCH amd64, at a low priority.

@@ -8,9 +8,13 @@
 # time anew, and all that depends on it, when the machine's own linker changes.
 cargo_settings() {
 	local target name
-	for target in x86_64 aarch64 i686; do
-		name=${target^^}_UNKNOWN_LINUX_GNU
-		export "CARGO_TARGET_${name}_LINKER=$target-linux-gnu-gcc-14"
+	for target in x86_64-linux-gnu aarch64-linux-gnu i686-linux-gnu arm-linux-gnueabihf; do
+		# Rust's name of the target says which 32-bit ARM.
+		name=${target/#arm-/armv7-}
+		name=${name/-/_unknown_}
+		name=${name//-/_}
+		name=${name^^}
+		export "CARGO_TARGET_${name}_LINKER=$target-$GCC"
 		export "CARGO_TARGET_${name}_RUSTFLAGS=-C target-feature=+crt-static"
 	done
 	# Keyed by compiler and checkout: cargo compares times of files only, so two
@@ -32,13 +36,13 @@ crates_fetch() {
 	(cd "$SRC/tools" && { cargo fetch --locked --offline || timeout 900 cargo fetch --locked; })
 }
 
-# The programs for $ARCH, into build/ARCH. Those for video take long to compile, and
+# The programs for $ARCH, into $PROGRAMS, which is build/ARCH. Those for video take long to compile, and
 # only machines with video run them.
 tools_build() {
-	mkdir -p "$BUILD/$ARCH"
+	mkdir -p "$PROGRAMS"
 	cargo_run "$RUST_TARGET" build --release --locked --offline --workspace --bins \
 		--exclude camera-to-screen --exclude picture
-	cp "$CARGO_TARGET_DIR/$RUST_TARGET/release"/{dmaheap,dmaheap-kselftest,dmaheap-torture,dmaheap-fault-sweep} "$BUILD/$ARCH/"
+	cp "$CARGO_TARGET_DIR/$RUST_TARGET/release"/{dmaheap,dmaheap-kselftest,dmaheap-torture,dmaheap-fault-sweep} "$PROGRAMS/"
 }
 
 # The test program for i386, to run on an amd64 kernel.

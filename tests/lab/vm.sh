@@ -52,7 +52,7 @@ vm_command() {
 	archive "$dir" | cat "$OUT/initramfs.cpio" - >"$BUILD/log/vm-$name.cpio"
 	rm -r "$dir"
 	QEMU_COMMAND=("$QEMU" -nodefaults -no-user-config -display none -no-reboot
-		"${MACHINE[@]}" "${ACCEL[@]}" -m "${VM_MEMORY:-1G}"
+		"${MACHINE[@]}" "${ACCEL[@]}" -m "${VM_MEMORY:-$MEMORY}"
 		# The device of the stock driver bochs, one of the importers.
 		-device bochs-display
 		-kernel "$("${KERNEL}_image")" -initrd "$BUILD/log/vm-$name.cpio"
