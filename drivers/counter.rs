@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)]
 
+use crate::abstractions::decimal;
 use kernel::{
     fmt,
     sync::atomic::{
@@ -32,6 +33,6 @@ impl Counter {
 /// What a debugfs file shows.
 impl fmt::Debug for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.load(Relaxed), f)
+        decimal::write(f, self.0.load(Relaxed))
     }
 }

@@ -14,6 +14,7 @@
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>
 #include <linux/kthread.h>
+#include <linux/math64.h>
 #include <linux/memory.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
@@ -59,6 +60,11 @@ void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages)
 		clear_highpage(pfn_to_page(page_to_pfn(page) + i));
 		cond_resched();
 	}
+}
+
+u64 rust_dma_heap_div_u64_rem(u64 dividend, u32 divisor, u32 *remainder)
+{
+	return div_u64_rem(dividend, divisor, remainder);
 }
 
 unsigned long rust_dma_heap_totalram_pages(void)

@@ -85,6 +85,9 @@ bool rust_dma_heap_pages_are_sound(struct page *page, unsigned long nr_pages);
 unsigned long rust_dma_heap_page_private(const struct page *page);
 void rust_dma_heap_set_page_private(struct page *page, unsigned long value);
 
+/* Arithmetic: include/linux/math64.h */
+u64 rust_dma_heap_div_u64_rem(u64 dividend, u32 divisor, u32 *remainder);
+
 /* NUMA: include/linux/nodemask.h, include/linux/mempolicy.h, include/linux/vmstat.h */
 bool rust_dma_heap_node_has_memory(unsigned long nid);
 unsigned int rust_dma_heap_nr_node_ids(void);

@@ -17,6 +17,7 @@ pub(crate) mod char_device;
 pub(crate) mod class;
 pub(crate) mod cma;
 pub(crate) mod debugfs;
+pub(crate) mod decimal;
 mod device;
 pub(crate) mod dma_buf;
 #[allow(dead_code, reason = "for the test importer, which shares these files")]

@@ -3,6 +3,7 @@
 //! Counters for engineers, in debugfs below `rust_dma_heap/<heap>`.
 
 use super::device::HeapDevice;
+use crate::abstractions::decimal;
 use kernel::{
     debugfs::{
         Dir,
@@ -16,13 +17,15 @@ use kernel::{
 fn held(device: &Arc<HeapDevice>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let held = device.heap().pool().map_or(0, |pool| pool.ledger().held());
 
-    writeln!(f, "{held}")
+    decimal::write(f, held)?;
+    f.write_str("\n")
 }
 
 fn dirty(device: &Arc<HeapDevice>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let dirty = device.heap().pool().map_or(0, |pool| pool.dirty());
 
-    writeln!(f, "{dirty}")
+    decimal::write(f, dirty)?;
+    f.write_str("\n")
 }
 
 /// Shows the counters of one heap until the value is dropped. May sleep.
