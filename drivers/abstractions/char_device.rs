@@ -115,11 +115,12 @@ impl<T: FileOperations> CharDevices<T> {
             // The last field: once it is added, a process that opens a node reads the others.
             cdev <- Opaque::try_ffi_init(|cdev| {
                 // SAFETY: `this` is where the value is being made; both fields are initialized.
-                let (first, count) = unsafe {
+                let (numbers, nodes) = unsafe {
                     let this = this.as_ptr();
 
-                    ((*this).numbers.first, (*this).nodes.len() as u32)
+                    (&(*this).numbers, &(*this).nodes)
                 };
+                let (first, count) = (numbers.first, nodes.len() as u32);
 
                 // INVARIANT: On success, the numbers lead to `cdev`.
                 // SAFETY: `cdev` is pinned memory for us to initialize, and the operations are

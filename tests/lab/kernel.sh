@@ -99,8 +99,10 @@ kernel_report_newer() {
 # LISTS says whether they are new, and LISTS_TROUBLE what kept them from being so.
 LISTS=old
 LISTS_TROUBLE=
+LISTS_DIR=/var/lib/apt/lists
 lists_refresh() {
-	local stamp=$LISTS_DIR/lab-stamp log=$BUILD/log/lists-$ARCH.log
+	local stamp=$LISTS_DIR/lab-stamp log
+	log=$BUILD/log/lists-$(basename "$(dirname "$LISTS_DIR")").log
 	if [ -n "$(find "$stamp" -mmin -1440 2>/dev/null)" ]; then
 		return
 	fi
