@@ -29,6 +29,7 @@ MACHINE := tools/machine
 LAB := LAB_UNVERIFIED='$(LAB_UNVERIFIED)' LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
 .PHONY: module kdir install load unload clean demo demo-video test test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check rust-analyzer shell clean-cache help
+.PHONY: deb dist
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -82,6 +83,12 @@ bench:
 
 bench-maps:
 	@$(LAB) bench-maps '$(ARCH)'
+
+deb:
+	@$(LAB) deb '$(ARCH)'
+
+dist:
+	@$(LAB) dist
 
 check:
 	@$(LAB) check

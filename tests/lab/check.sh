@@ -43,17 +43,18 @@ lab_check-one() {
 
 # Files of the project; git is not in the root, so what it ignores is left out
 # by name.
-sources() { (cd "$SRC" && find . \( -name .git -o -path ./build -o -path ./tools/target \) -prune -o -type f "$@" -printf '%P\n') | sort; }
+sources() { (cd "$SRC" && find . \( -name .git -o -path ./build -o -path ./vendor -o -path ./tools/target \) -prune -o -type f "$@" -printf '%P\n') | sort; }
 
 check_spdx() {
 	local file bad=0
-	# Cargo.lock is cargo's, LICENSE is the licence, README.md is for reading.
+	# Cargo.lock is cargo's, LICENSE is the licence, README.md is for reading; of debian/
+	# debian/copyright tells.
 	while read -r file; do
 		head -n 3 "$SRC/$file" | grep -q 'SPDX-License-Identifier: GPL-2.0' || {
 			say "$file: no SPDX line \"SPDX-License-Identifier: GPL-2.0\" at its top"
 			bad=1
 		}
-	done < <(sources ! -name Cargo.lock ! -name LICENSE ! -name '*.md')
+	done < <(sources ! -name Cargo.lock ! -name LICENSE ! -name '*.md' ! -path './debian/*')
 	head -n 3 "$SRC/uapi/linux/dma-heap.h" | grep -q 'GPL-2.0 WITH Linux-syscall-note' || {
 		say "uapi/linux/dma-heap.h: lacks the syscall note"
 		bad=1

@@ -29,7 +29,7 @@ give_up() { [ "$problems" -eq 0 ] || exit "${1:-1}"; }
 config() { sed -nE "s/^$2=\"?([^\"]*)\"?\$/\1/p" "$1/.config"; }
 
 # The version of an installed package; of one that is not, nothing.
-package_version() { dpkg-query -W -f '${db:Status-Status} ${Version}' "$1" 2>/dev/null | sed -n 's/^installed //p'; }
+package_version() { dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n "s/^installed //p" || :; }
 
 # headers_version FOLDER: the version of the package that has this headers folder.
 headers_version() {

@@ -128,6 +128,13 @@ pub(crate) enum Command {
     /// The other process of `verify`: takes a buffer from standard input
     #[command(name = crate::verify::RECEIVE, hide = true)]
     Receive,
+    /// Write manual pages and shell completions into a folder
+    #[cfg(feature = "documents")]
+    #[command(hide = true)]
+    Documents {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]

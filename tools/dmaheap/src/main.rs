@@ -7,6 +7,8 @@
 mod alloc;
 mod bench;
 mod cli;
+#[cfg(feature = "documents")]
+mod documents;
 mod importer;
 mod list;
 mod missing;
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::BenchReport(options) => bench::report(&options),
         Command::Importer(options) => importer::run(&options),
+        #[cfg(feature = "documents")]
+        Command::Documents { folder } => documents::write(&folder),
         Command::Receive => verify::receive().map(|()| Outcome::Good),
     };
     match result {
