@@ -76,7 +76,8 @@ matrix_programs_wait() {
 
 # One kernel. What fails here ends this shell, and the trap tells it.
 matrix_kernel() {
-	local files=()
+	# 32-bit ARM is emulated slowly.
+	local files=() VM_TIMEOUT=1800
 	STEP_FAILED=
 	kernel_select "$1"
 	RESULTS=$MATRIX/$LABEL

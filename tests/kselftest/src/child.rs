@@ -252,6 +252,11 @@ fn hog(heap: &str, size: &str) -> Result<(), Failure> {
     /// not more than is left when the last of what is kept has gone.
     const PIECE: usize = 2 << 20;
     die_first();
+    // One of them is as much as a page full of page table entries maps.
+    let page = dma_heap::page_size();
+    if page * (page / size_of::<u64>()) > PIECE {
+        rustix::thread::disable_transparent_huge_pages(true)?;
+    }
     let heap = HeapInfo::of(heap)?;
     let pieces = limit(size)? / PIECE;
     let mut memory = Vec::new();
