@@ -111,7 +111,7 @@ lists_refresh() {
 		touch "$stamp"
 		LISTS=new
 	else
-		LISTS_TROUBLE=$(sed -nE 's|^[EW]: Failed to fetch [a-z]*://[^/]*/([^ ]*) +|\1: |p' "$log" | sed -n 1p)
+		LISTS_TROUBLE=$(sed -nE 's|^[EW]: Failed to fetch [a-z]*://[^/]*/([^ ]*) +|\1: |p' "$log" | sed 's/ \[IP: .*//; q')
 		say "  note: the package lists cannot be read anew (${log#"$SRC/"}); going on with those of $(
 			date -r "$LISTS_DIR" +%F)"
 	fi

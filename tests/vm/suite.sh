@@ -19,6 +19,9 @@ x86_64) heaps="system-pooled default_cma_region" ;;
 *) heaps="system default_cma_region" ;;
 esac
 
+# It is emulated slowly: some tests take minutes where the host has other work.
+[ "$(uname -m)" != armv7l ] || export DMAHEAP_PATIENCE=3
+
 # They stay to the end, so they belong to what the system looks like without our
 # module.
 load_stock_importers
