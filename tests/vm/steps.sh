@@ -84,7 +84,8 @@ importer --json attach map read=0:2
 is "JSON has a line for each step" "$(sed -n '5s/"nanoseconds":[0-9]*/N/p' /run/lab/steps)" \
 	'{"step":"read=0:2",N,"bytes":"0000"}'
 
-# A buffer that another process holds.
+# A buffer that another process holds. What an earlier one has said is no sign of it.
+rm -f /run/lab/alloc
 dmaheap alloc "$heap" 64K --hold 60s >/run/lab/alloc &
 holder=$!
 for _ in $(seq 300); do
