@@ -89,7 +89,11 @@ status=$?
 ok $status "dmaheap verify finds no fault"
 [ $status -eq 0 ] || diag "$(cat /run/lab/verify)"
 insmod /lab/dma_buf_test_importer.ko
-dmaheap-kselftest --only=abi,bad-input,permission,mmap,remapping,faults,sharing,zeroing,importer,coherence \
+topics=abi,bad-input,permission,mmap,remapping,faults,sharing,zeroing
+# A kernel that checks the DMA API has remarks on these, which suite.sh declares for
+# the other heaps.
+[ -e "$DMA_API" ] || topics=$topics,importer,coherence
+dmaheap-kselftest "--only=$topics" \
 	carveout >/run/lab/kselftest 2>&1
 status=$?
 ok $status "the heap's selftest passes"
