@@ -22,6 +22,8 @@ CONFIGS ?= *
 MEDIA ?= amd64 arm64
 # The kernels of `make test-matrix`, of those in tests/lab/kernels.
 KERNELS ?= *
+# The architectures of `make test-packages`.
+PACKAGES ?= amd64 arm64
 # The machines of `make sanitize` to try.
 SANITIZE ?= *
 
@@ -29,7 +31,7 @@ MACHINE := tools/machine
 LAB := LAB_UNVERIFIED='$(LAB_UNVERIFIED)' LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
 
 .PHONY: module kdir install load unload clean demo demo-video test test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check rust-analyzer shell clean-cache help
-.PHONY: deb dist
+.PHONY: deb dist test-packages
 
 module:
 	@$(MACHINE)/kernel-check '$(KDIR)'
@@ -89,6 +91,9 @@ deb:
 
 dist:
 	@$(LAB) dist
+
+test-packages:
+	@$(LAB) test-packages '$(PACKAGES)'
 
 check:
 	@$(LAB) check

@@ -9,7 +9,12 @@ mkdir /target
 mount -t ext4 /dev/vda /target || exit
 mount -t tmpfs lab /target/lab
 cp -a /lab/. /target/lab/
-[ ! -d /lab/modules ] || mount --bind /target/lab/modules /target/usr/lib/modules
+if grep -qw lab.own-modules /proc/cmdline; then
+	# Its own are there, or will be. What is loaded at boot is looked at, too.
+	echo "<5>lab: the log check begins here" >/dev/kmsg
+elif [ -d /lab/modules ]; then
+	mount --bind /target/lab/modules /target/usr/lib/modules
+fi
 for dir in dev proc run sys; do
 	mount -o move "/$dir" "/target/$dir"
 done

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The installation itself.
+
+# shellcheck source=tests/vm/packages.sh
+. /lab/packages.sh
+release=$(uname -r)
+plan 8
+
+use_repository
+ok $? "apt reads the repository"
+apt_run "the kernel, its headers and our packages can be installed" install \
+	"linux-image-$release" "linux-headers-$release" rust-dma-heap-dkms dmaheap dmaheap-kselftest
+is "DKMS has built and installed the module" "$(dkms_status "$release")" installed
+diag "$(grep -hE 'elapsed time|Running the|Building module|# command' /var/lib/dkms/rust-dma-heap/*/"$release"/*/log/make.log)"
+is "with the folder of make kdir" "$(ls /var/lib/rust-dma-heap/kdir)" "$release"
+diag "$(du -sm /var/lib/rust-dma-heap/kdir/* | xargs) MiB"
+is "nothing is missing" "$(ls /var/lib/rust-dma-heap)" kdir
+modinfo rust_dma_heap | grep -qE '^(sig_id|signer): '
+ok $? "the module is signed"
+loaded
+ok $? "and loaded at once"
+[ -e /usr/share/man/man1/dmaheap.1.gz ] || [ -e /etc/dpkg/dpkg.cfg.d/lab ]
+dmaheap --version >/dev/null
+ok $? "dmaheap runs"
+finish
