@@ -134,8 +134,9 @@ packages_chroot() {
 	chroot "$dir" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "OLD=$old" "NEW=$K_RELEASE" "VERSION=$(deb_version)" \
 		"OLD_PACKAGE=$old_package" "NEW_PACKAGE=$K_PACKAGE" "SERIES=$K_SERIES" \
 		sh "/lab/packages-$name.sh" >"$BUILD/log/packages-$ARCH-$name.out" 2>&1 </dev/null || status=$?
-	umount "$dir/run" "$dir/proc" "$dir/srv/repository"
-	umount -R "$dir/dev"
+	# What packages have started there may still hold them; this namespace ends with them.
+	umount --lazy "$dir/run" "$dir/proc" "$dir/srv/repository"
+	umount --lazy --recursive "$dir/dev"
 	"$LAB/results-split" "$BUILD/log/packages-$ARCH-$name.out" "$RESULTS/$ARCH-packages-$name" "$status"
 	say "  ok  $name, in a root for $ARCH ($((SECONDS - start)) s)"
 }
