@@ -385,12 +385,12 @@ static int fill_range(struct vm_area_struct *vma, unsigned long address, unsigne
 	unsigned long end = address + len;
 	pgprot_t prot = fault_prot(vma, write);
 
-	/* Those to be made writable: who faults meanwhile finds the new ones. */
-	if (write)
+	if (write) {
+		/* Those to be made writable: who faults meanwhile finds the new ones. */
 		zap_special_vma_range(vma, address, len);
-	/* Hardware does not note writes: of a clean entry the first one would fault. */
-	if (write)
+		/* Hardware does not note writes: of a clean entry the first one would fault. */
 		prot = __pgprot(pgprot_val(prot) | L_PTE_DIRTY);
+	}
 	for (; address != end; address += PAGE_SIZE) {
 		if (vmf_insert_pfn_prot(vma, address, pfn++, prot) != VM_FAULT_NOPAGE)
 			return -ENOMEM;

@@ -369,7 +369,7 @@ impl Block<Dirty> {
 impl<S> Drop for Block<S> {
     fn drop(&mut self) {
         match self.area {
-            // SAFETY: By the type invariants, the pages are one allocation from `area`, and ours.
+            // SAFETY: By the type invariants, the pages were allocated from `area`, and are ours.
             Some(area) => unsafe { area.release_pages(self.pages, self.nr_pages()) },
             // SAFETY: By the type invariants, the pages are one block of this order, and ours.
             None => unsafe { bindings::__free_pages(self.pages.as_ptr(), self.nr_pages.ilog2()) },
