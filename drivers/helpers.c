@@ -100,6 +100,16 @@ bool rust_dma_heap_pages_are_sound(struct page *page, unsigned long nr_pages)
 	return true;
 }
 
+bool rust_dma_heap_pages_are_intact(struct page *page, unsigned long nr_pages)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr_pages; i++)
+		if (PageHWPoison(pfn_to_page(page_to_pfn(page) + i)))
+			return false;
+	return true;
+}
+
 unsigned long rust_dma_heap_page_private(const struct page *page)
 {
 	return page_private(page);

@@ -82,6 +82,7 @@ void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages);
 unsigned long rust_dma_heap_totalram_pages(void);
 struct page *rust_dma_heap_alloc_pages_on_node(int nid, unsigned int order);
 bool rust_dma_heap_pages_are_sound(struct page *page, unsigned long nr_pages);
+bool rust_dma_heap_pages_are_intact(struct page *page, unsigned long nr_pages);
 unsigned long rust_dma_heap_page_private(const struct page *page);
 void rust_dma_heap_set_page_private(struct page *page, unsigned long value);
 

@@ -179,7 +179,9 @@ impl BlockPool {
             ledger.hits.add(bytes(dirty.nr_pages()));
             ledger.zeroed_inline.add(bytes(dirty.nr_pages()));
             while let Some(block) = dirty.pop() {
-                list.push(block.zero().map_err(|_| EINTR)?)?;
+                if block.is_intact() {
+                    list.push(block.zero().map_err(|_| EINTR)?)?;
+                }
             }
         }
         Ok(())

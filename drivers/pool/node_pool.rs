@@ -406,6 +406,10 @@ impl NodePool {
             while let Some(block) = blocks.pop() {
                 let nr_pages = block.nr_pages();
 
+                if !block.is_intact() {
+                    self.taken(nr_pages);
+                    continue;
+                }
                 // A kernel thread gets no signal that could end this.
                 match block.zero().map(|block| zeroed.push(block)) {
                     Ok(Ok(())) => self.ledger.zeroed_background.add(bytes(nr_pages)),
