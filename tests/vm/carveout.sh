@@ -28,14 +28,6 @@ release() {
 	kill -KILL "$@"
 	wait "$@" 2>/dev/null
 }
-# The buffer is gone with the last reference, which the kernel may drop a moment later.
-used_up_to() {
-	for _ in $(seq 50); do
-		[ "$(cat "$dir/used")" -gt "$1" ] || return 0
-		usleep 100000
-	done
-	return 1
-}
 
 mark_log
 ! load_module carveout_mib=4000000 2>/dev/null
@@ -59,7 +51,7 @@ ok $? "a buffer gets all of it"
 fails 4K
 ok $? "and another nothing"
 release $holder
-used_up_to 0
+used_up_to carveout 0
 
 # Four quarters; the second and the third come back.
 hold 4M; first=$holder
@@ -69,19 +61,19 @@ hold 4M; fourth=$holder
 fails 4K
 ok $? "four buffers share it"
 release $second $third
-used_up_to 8388608
+used_up_to carveout 8388608
 hold 8M
 ok $? "what two neighbours had is one piece"
 fails 4K
 ok $? "and all that there was"
 release $first $holder
-used_up_to 4194304
+used_up_to carveout 4194304
 fails 16M
 ok $? "a larger buffer than is free is refused"
 hold 12M
 ok $? "one as large as is free is not"
 release $fourth $holder
-used_up_to 0
+used_up_to carveout 0
 is "buffers of killed processes are gone" "$(cat "$dir/used")" 0
 
 dmaheap verify carveout >/run/lab/verify 2>&1
@@ -102,7 +94,7 @@ rmmod dma_buf_test_importer
 hold 16M
 ok $? "after all that it is one piece again"
 release $holder
-used_up_to 0
+used_up_to carveout 0
 unload_module
 # Together these are more than the area.
 cycles=0

@@ -86,6 +86,16 @@ heap_dir() {
 	echo "/sys/dev/char/$((0x${numbers% *})):$((0x${numbers#* }))"
 }
 
+# used_up_to HEAP BYTES: waits for buffers that were closed. One is gone with its last
+# reference, which the kernel may drop a moment later.
+used_up_to() {
+	for _ in $(seq 50); do
+		[ "$(cat "$(heap_dir "$1")/used")" -gt "$2" ] || return 0
+		usleep 100000
+	done
+	return 1
+}
+
 as_nobody() { su nobody -s /bin/sh -c "$1"; }
 
 unload_module() { rmmod "$MODULE"; }
