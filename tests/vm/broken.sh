@@ -12,9 +12,12 @@ breaks() { echo "$1" >/sys/devices/system/memory/hard_offline_page 2>/dev/null; 
 broken() { awk '$1 == "HardwareCorrupted:" { print $2 }' /proc/meminfo; }
 
 # address HEAP [STEP]: where in memory a buffer of 2 MiB begins, in one block. The importer
-# plays a device whose DMA addresses are physical ones.
+# plays a device whose DMA addresses are physical ones. All is done on one processor, for
+# each NUMA node has a pool. In the end the buffer is gone.
 address() {
-	dmaheap importer --heap "$1" --size 2M attach map ranges ${2:+"$2"} | grep -m 1 -o '0x[0-9a-f]*'
+	taskset 1 dmaheap importer --heap "$1" --size 2M attach map ranges ${2:+"$2"} |
+		grep -m 1 -o '0x[0-9a-f]*'
+	used_up_to "$1" 0
 }
 
 held() { cat "/sys/kernel/debug/$MODULE/$1/pool_held"; }
@@ -22,6 +25,7 @@ held() { cat "/sys/kernel/debug/$MODULE/$1/pool_held"; }
 # break_page HEAP: a buffer has a page that breaks, and is given back. Sets $begin.
 break_page() {
 	before=$(broken)
+	rm -f /run/lab/address
 	address "$1" wait=5s >/run/lab/address &
 	holder=$!
 	for _ in $(seq 100); do
