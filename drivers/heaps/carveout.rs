@@ -71,7 +71,7 @@ impl Runs {
     fn put(&mut self, mut run: Block<Dirty>) {
         self.lent -= 1;
         if !run.is_sound() {
-            pr_warn!("carveout: {} pages are in use or broken, and lost to it\n", run.nr_pages());
+            pr_warn!("carveout lost {} pages, in use or broken\n", run.nr_pages());
             return;
         }
         while let Some(n) = self.free.iter().position(|other| other.adjoins(&run)) {

@@ -66,7 +66,7 @@ for heap in default_cma_region carveout; do
 	ok $status "$heap: the next buffer is elsewhere"
 	[ $status -eq 0 ] || diag "$begin, then $again"
 done
-logged "carveout: 512 pages are in use or broken"
+logged "carveout lost 512 pages, in use or broken"
 ok $? "the log says what the carveout has lost"
 ! dmaheap alloc carveout 8M --hold 0s >/dev/null 2>&1
 ok $? "which is not there any more"

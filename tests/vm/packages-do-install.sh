@@ -12,14 +12,9 @@ ok $? "apt reads the repository"
 apt_run "the kernel, its headers and our packages can be installed" install \
 	"linux-image-$release" "linux-headers-$release" rust-dma-heap-dkms dmaheap dmaheap-kselftest
 is "DKMS has built and installed the module" "$(dkms_status "$release")" installed
-logs=/var/lib/dkms/rust-dma-heap/*
-# It stays where a build has failed.
-# shellcheck disable=SC2086 # patterns
-if [ -e $logs/build/make.log ]; then
-	diag "$(tail -n 40 $logs/build/make.log)"
-else
-	diag "$(grep -hE 'elapsed time|Running the|Building module|# command' $logs/"$release"/*/log/make.log)"
-fi
+# Where a build has failed, its log is in the second place.
+diag "$(cat /var/lib/dkms/rust-dma-heap/*/"$release"/*/log/make.log /var/lib/dkms/rust-dma-heap/*/build/make.log 2>/dev/null |
+	grep -E 'elapsed time|Running the|Building module|# command|[Ee]rror|cannot')"
 is "with the folder of make kdir" "$(ls /var/lib/rust-dma-heap/kdir)" "$release"
 diag "$(du -sm /var/lib/rust-dma-heap/kdir/* | xargs) MiB"
 is "nothing is missing" "$(ls /var/lib/rust-dma-heap)" kdir
