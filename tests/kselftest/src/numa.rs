@@ -78,8 +78,10 @@ fn with_nodes(
 /// Bytes of both nodes that the kernel could have back.
 fn reclaimable(nodes: [u32; 2]) -> Result<[u64; 2], Failure> {
     let [one, other] = nodes;
-    let of = |node| system::node_meminfo(node, "KReclaimable");
-    Ok([of(one)?, of(other)?])
+    Ok([
+        system::node_reclaimable(one)?,
+        system::node_reclaimable(other)?,
+    ])
 }
 
 /// Allocates and frees, and says how much of the buffer was kept before.

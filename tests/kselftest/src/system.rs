@@ -41,14 +41,31 @@ fn parse_meminfo(text: &str, name: &str) -> Option<u64> {
     })
 }
 
-/// A line of a NUMA node's own meminfo in bytes.
-pub(crate) fn node_meminfo(node: u32, name: &str) -> Result<u64, Failure> {
-    let text = std::fs::read_to_string(format!("{NODES}/node{node}/meminfo"))?;
-    let wanted = format!("Node {node} {name}");
-    match parse_meminfo(&text, &wanted) {
+/// Bytes that the kernel could have back, but for slabs: they come and go with every
+/// file.
+pub(crate) fn reclaimable() -> Result<u64, Failure> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    match parse_reclaimable(&text, "") {
         Some(bytes) => Ok(bytes),
-        None => fail(format!("node {node}'s meminfo has no {name}")),
+        None => fail("/proc/meminfo lacks KReclaimable or SReclaimable"),
     }
+}
+
+/// The same of a NUMA node.
+pub(crate) fn node_reclaimable(node: u32) -> Result<u64, Failure> {
+    let text = std::fs::read_to_string(format!("{NODES}/node{node}/meminfo"))?;
+    match parse_reclaimable(&text, &format!("Node {node} ")) {
+        Some(bytes) => Ok(bytes),
+        None => fail(format!(
+            "node {node}'s meminfo lacks KReclaimable or SReclaimable"
+        )),
+    }
+}
+
+/// Each line begins with `prefix`.
+fn parse_reclaimable(text: &str, prefix: &str) -> Option<u64> {
+    let of = |name| parse_meminfo(text, &format!("{prefix}{name}"));
+    of("KReclaimable")?.checked_sub(of("SReclaimable")?)
 }
 
 const NODES: &str = "/sys/devices/system/node";
@@ -146,6 +163,15 @@ mod tests {
         assert_eq!(parse_meminfo(text, "MemFree"), Some(12 << 10));
         assert_eq!(parse_meminfo(text, "Mem"), None);
         assert_eq!(parse_meminfo(text, "HugePages_Total"), None);
+    }
+
+    #[test]
+    fn reclaimable_without_slabs() {
+        let text = "KReclaimable:    100 kB\nSlab:   90 kB\nSReclaimable:     58 kB\n";
+        assert_eq!(parse_reclaimable(text, ""), Some(42 << 10));
+        let text = "Node 1 KReclaimable:    2 kB\nNode 1 SReclaimable:     1 kB\n";
+        assert_eq!(parse_reclaimable(text, "Node 1 "), Some(1 << 10));
+        assert_eq!(parse_reclaimable(text, ""), None);
     }
 
     #[test]

@@ -109,6 +109,14 @@ pub(crate) fn with(target: &Target, test: impl FnOnce(&Warm<'_>) -> TestResult) 
     Ok(outcome)
 }
 
+/// Bytes that all heaps of the module keep.
+pub(crate) fn held_by_all() -> Result<u64, Failure> {
+    Ok(dma_heap::heaps()?
+        .iter()
+        .filter_map(|heap| heap.attribute("pool_held"))
+        .sum())
+}
+
 impl Warm<'_> {
     /// Bytes that may be kept, when the test began.
     pub(crate) fn cap(&self) -> u64 {
