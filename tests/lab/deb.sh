@@ -31,19 +31,26 @@ deb_source() {
 	(cd "$SRC" && { sources; [ ! -d vendor ] || find vendor -type f; } | tar -c --no-recursion -T -) | tar -x -C "$1"
 }
 
-# deb_build [VERSION]: with another version, for the tests of upgrades.
+# deb_build: the packages of this source.
 deb_build() {
-	# What build-essential stands for is in the root, under its own names.
 	# The folder's name is in what cargo compares: another one would compile all anew.
-	local dir=$PACKAGES/$ARCH/source options=(-b -us -uc --ignore-builtin-builddeps)
+	local dir=$PACKAGES/$ARCH/source
 	rm -rf "$dir"
 	deb_source "$dir"
-	[ -z "${1:-}" ] || sed -i "1s/(.*)/($1)/" "$dir/debian/changelog"
+	deb_make "$dir"
+}
+
+# deb_make DIR [COMMAND...]: the packages of the source DIR, beside it, as COMMAND has
+# them built. DIR goes.
+deb_make() {
+	# What build-essential stands for is in the root, under its own names.
+	local dir=$1 options=(-b -us -uc --ignore-builtin-builddeps)
+	shift
 	# dpkg does not see what the root has for other architectures.
 	[ "$ARCH" = "$(dpkg --print-architecture)" ] || options+=(-d "-a$ARCH")
 	(
 		cd "$dir" || exit
-		CARGO_TARGET_DIR=/lab/target/deb-$(rustc -vV | digest -) dpkg-buildpackage "${options[@]}"
+		CARGO_TARGET_DIR=/lab/target/deb-$(rustc -vV | digest -) "$@" dpkg-buildpackage "${options[@]}"
 	)
 	rm -rf "$dir"
 }
@@ -60,13 +67,16 @@ dist_build() {
 	local name tmp
 	name=rust-dma-heap-$(deb_version)
 	tmp=$(mktemp -d -p "$BUILD")
-	deb_source "$tmp/$name"
-	(
-		cd "$tmp/$name" || exit
-		cargo vendor --manifest-path tools/Cargo.toml --locked --offline vendor >"$tmp/config"
-		# As cargo reads it from anywhere.
-		sed 's|^directory = .*|directory = "vendor"|' "$tmp/config" >vendor/config.toml
-		tar -C "$tmp" -c --sort=name --owner=0 --group=0 "$name" | xz -T0 -3 >"$BUILD/$name.tar.xz"
-	)
+	dist_source "$tmp/$name"
+	tar -C "$tmp" -c --sort=name --owner=0 --group=0 "$name" | xz -T0 -3 >"$BUILD/$name.tar.xz"
 	rm -rf "$tmp"
+}
+
+# dist_source DIR: the source with its crates.
+dist_source() {
+	local config
+	deb_source "$1"
+	config=$(cargo vendor --manifest-path "$1/tools/Cargo.toml" --locked --offline "$1/vendor")
+	# As cargo reads it from anywhere.
+	say "${config/"$1/vendor"/vendor}" >"$1/vendor/config.toml"
 }

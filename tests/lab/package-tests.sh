@@ -46,6 +46,15 @@ packages_prepare() {
 	debian_root packages $PACKAGE_ROOT
 }
 
+# packages_newer VERSION: of the source as `make dist` packs it, where there is no network.
+packages_newer() {
+	local dir=$PACKAGES/$ARCH/source
+	rm -rf "$dir"
+	dist_source "$dir"
+	sed -i "1s/(.*)/($1)/" "$dir/debian/changelog"
+	deb_make "$dir" unshare --net
+}
+
 # packages_repository DIR PACKAGE...: PACKAGEs and ours, with all that they depend on, as
 # apt likes it.
 packages_repository() {
@@ -126,7 +135,7 @@ packages_chroot() {
 	local name=$1 status=0 start=$SECONDS
 	say "  ... $name, in a root for $ARCH"
 	mkdir -p "$dir/lab" "$dir/srv/repository"
-	cp "$SRC"/tests/vm/*.sh "$dir/lab/"
+	cp "$SRC"/tests/vm/*.sh "$OUT/source.tar" "$dir/lab/"
 	mount --bind "$dir-repository" "$dir/srv/repository"
 	mount -t proc proc "$dir/proc"
 	mount --rbind /dev "$dir/dev"
@@ -169,7 +178,7 @@ packages_kernel_image() { say "$OUT/vmlinuz"; }
 packages_amd64() {
 	local dir=/lab/debian/packages-amd64 old old_package
 	packages_prepare amd64
-	step "build newer Debian packages for $ARCH" "deb-newer-$ARCH" deb_build "$(deb_version)+1"
+	step "build newer Debian packages for $ARCH, without network" "deb-newer-$ARCH" packages_newer "$(deb_version)+1"
 	packages_older >"$OUT/older"
 	read -r old old_package <"$OUT/older"
 	say "  older kernel $old ($old_package)"
@@ -177,7 +186,8 @@ packages_amd64() {
 		linux-base/trixie-backports "linux-image-$K_RELEASE=$K_PACKAGE" "linux-headers-$K_RELEASE=$K_PACKAGE" "linux-source-$K_SERIES=$K_PACKAGE" \
 		"linux-image-$old=$old_package" "linux-headers-$old=$old_package" \
 		"linux-source-$(cut -d. -f1,2 <<<"$old")=$old_package"
-	step "fetch the name of the older source" "packages-source-$ARCH" packages_add "$dir-repository" "linux-source=$old_package"
+	step "pack the source for $ARCH" "packages-source-$ARCH" packages_source "$OUT/source.tar"
+	step "fetch the name of the older source" "packages-older-source-$ARCH" packages_add "$dir-repository" "linux-source=$old_package"
 	rm -rf --one-file-system "$dir"
 	mkdir "$dir"
 	step "unpack the fresh root for $ARCH" "packages-root-$ARCH" debugfs -R "rdump / $dir" "$DEBIAN_IMAGE"
@@ -187,8 +197,10 @@ packages_amd64() {
 	packages_boot packages-boot 900 "$SRC/tests/vm/packages-boot.sh" "$dir.img"
 	packages_chroot chroot-upgrade
 	packages_chroot chroot-kernel
+	packages_chroot chroot-by-hand
 	step "make a machine of the root for $ARCH" "packages-machine-$ARCH" packages_machine "$K_RELEASE"
 	packages_signature
+	VM_FILES=("$OUT/source.tar")
 	packages_boot packages-purge 900 "$SRC/tests/vm/packages-purge.sh" "$dir.img"
 	rm -rf --one-file-system "$dir" "$dir.img" "$dir-repository"
 }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # make kdir, make, make load, dmaheap verify, make unload, from the source. The folder is
-# the one that DKMS has made for its build; to make it once more takes as long as that.
+# there already: on arm64 the one that DKMS has made for its build, for to make it once
+# more takes as long as that; on amd64 the one of packages-do-chroot-by-hand.sh.
 
 # shellcheck source=tests/vm/packages.sh
 . /lab/packages.sh
@@ -9,17 +10,8 @@ plan 7
 
 rmmod rust_dma_heap
 ok $? "the module of the package can be unloaded"
-mkdir -p /root/source
-tar -C /root/source -xf /lab/source.tar
+unpack_source
 cd /root/source || exit
-try() {
-	begin=$(date +%s)
-	"$@" >/run/lab/try 2>&1 </dev/null
-	status=$?
-	ok $status "$*"
-	diag "$(($(date +%s) - begin)) s"
-	diag "$(tail -n $((status ? 40 : 6)) /run/lab/try)"
-}
 try make kdir
 try make
 try make load

@@ -40,3 +40,21 @@ said() {
 
 # The status that DKMS gives the module for the kernel $1.
 dkms_status() { dkms status -m rust-dma-heap -k "$1" | sed 's/.*: //'; }
+
+# The source, which somebody who builds by hand has in /root/source.
+unpack_source() {
+	rm -rf /root/source
+	mkdir /root/source
+	tar -C /root/source -xf /lab/source.tar
+}
+
+# try COMMAND...: a test that it succeeds. Its output is in $try_log.
+try_log=/run/lab/try
+try() {
+	try_begin=$(date +%s)
+	"$@" >"$try_log" 2>&1 </dev/null
+	try_status=$?
+	ok "$try_status" "$*"
+	diag "$(($(date +%s) - try_begin)) s"
+	diag "$(tail -n $((try_status ? 40 : 6)) "$try_log")"
+}
