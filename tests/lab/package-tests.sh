@@ -130,7 +130,7 @@ packages_older() {
 		"An update of the kernel cannot be tested without one."
 }
 
-# packages_chroot NAME: runs tests/vm/packages-NAME.sh in the root $dir.
+# packages_chroot NAME: runs tests/vm/packages-chroot-NAME.sh in the root $dir.
 packages_chroot() {
 	local name=$1 status=0 start=$SECONDS
 	say "  ... $name, in a root for $ARCH"
@@ -142,11 +142,11 @@ packages_chroot() {
 	mount -t tmpfs run "$dir/run"
 	chroot "$dir" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "OLD=$old" "NEW=$K_RELEASE" "VERSION=$(deb_version)" \
 		"OLD_PACKAGE=$old_package" "NEW_PACKAGE=$K_PACKAGE" "SERIES=$K_SERIES" \
-		sh "/lab/packages-$name.sh" >"$BUILD/log/packages-$ARCH-$name.out" 2>&1 </dev/null || status=$?
+		sh /lab/packages-chroot.sh "$name" >"$BUILD/log/packages-$ARCH-chroot-$name.out" 2>&1 </dev/null || status=$?
 	# What packages have started there may still hold them; this namespace ends with them.
 	umount --lazy "$dir/run" "$dir/proc" "$dir/srv/repository"
 	umount --lazy --recursive "$dir/dev"
-	"$LAB/results-split" "$BUILD/log/packages-$ARCH-$name.out" "$RESULTS/$ARCH-packages-$name" "$status"
+	"$LAB/results-split" "$BUILD/log/packages-$ARCH-chroot-$name.out" "$RESULTS/$ARCH-packages-chroot-$name" "$status"
 	say "  ok  $name, in a root for $ARCH ($((SECONDS - start)) s)"
 }
 
@@ -192,12 +192,12 @@ packages_amd64() {
 	mkdir "$dir"
 	step "unpack the fresh root for $ARCH" "packages-root-$ARCH" debugfs -R "rdump / $dir" "$DEBIAN_IMAGE"
 	KERNEL=packages_kernel
-	packages_chroot chroot-install
+	packages_chroot install
 	step "make a machine of the root for $ARCH" "packages-machine-$ARCH" packages_machine "$old"
 	packages_boot packages-boot 900 "$SRC/tests/vm/packages-boot.sh" "$dir.img"
-	packages_chroot chroot-upgrade
-	packages_chroot chroot-kernel
-	packages_chroot chroot-by-hand
+	packages_chroot upgrade
+	packages_chroot kernel
+	packages_chroot by-hand
 	step "make a machine of the root for $ARCH" "packages-machine-$ARCH" packages_machine "$K_RELEASE"
 	packages_signature
 	VM_FILES=("$OUT/source.tar")

@@ -2,7 +2,7 @@
 #
 # make kdir, make, make load, dmaheap verify, make unload, from the source. The folder is
 # there already: on arm64 the one that DKMS has made for its build, for to make it once
-# more takes as long as that; on amd64 the one of packages-do-chroot-by-hand.sh.
+# more takes as long as that; on amd64 the one of packages-chroot-by-hand.sh.
 
 # shellcheck source=tests/vm/packages.sh
 . /lab/packages.sh

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# packages-chroot.sh NAME: in a chroot, the test packages-chroot-NAME.sh.
+
+# shellcheck source=tests/vm/packages.sh
+. /lab/packages.sh
+run_test "$1" 3600 sh "/lab/packages-chroot-$1.sh"
