@@ -101,6 +101,15 @@ LISTS=old
 LISTS_TROUBLE=
 LISTS_DIR=/var/lib/apt/lists
 lists_refresh() {
+	local lock
+	# Kernels and programs are prepared side by side, and of two of apt's one would fail.
+	exec {lock}>"${LISTS_DIR%/*}/lab-lock"
+	flock "$lock"
+	lists_update
+	exec {lock}>&-
+}
+
+lists_update() {
 	local stamp=$LISTS_DIR/lab-stamp log
 	log=$BUILD/log/lists-$(basename "$(dirname "$LISTS_DIR")").log
 	if [ -n "$(find "$stamp" -mmin -1440 2>/dev/null)" ]; then
@@ -112,6 +121,7 @@ lists_refresh() {
 		LISTS=new
 	else
 		LISTS_TROUBLE=$(sed -nE 's|^[EW]: Failed to fetch [a-z]*://[^/]*/([^ ]*) +|\1: |p' "$log" | sed 's/ \[IP: .*//; q')
+		LISTS_TROUBLE=${LISTS_TROUBLE:-see ${log#"$SRC/"}}
 		say "  note: the package lists cannot be read anew (${log#"$SRC/"}); going on with those of $(
 			date -r "$LISTS_DIR" +%F)"
 	fi
