@@ -4,4 +4,4 @@
 
 # shellcheck source=tests/vm/packages.sh
 . /lab/packages.sh
-run_test "$1" 3600 sh "/lab/packages-chroot-$1.sh"
+run_test "$1" 1800 sh "/lab/packages-chroot-$1.sh"

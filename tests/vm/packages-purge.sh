@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A boot of a root where our packages are installed: the heaps are up. Then the module is
-# built by hand with the folder that DKMS has made, and the packages are purged.
+# built by hand, with the folder that is there, and the packages are purged.
 
 # shellcheck source=tests/vm/packages.sh
 . /lab/packages.sh
