@@ -3,7 +3,9 @@
 //! Runs of any length from a contiguous area, few of them and kept for a short time.
 //!
 //! The other users of the area cannot ask for them: so little is kept, and all of it goes back
-//! before the heap says that there is no memory.
+//! before the heap says that there is no memory. A run that is used again and again goes back, too,
+//! when it has been kept for long enough altogether: else it would stay for ever where it happens to
+//! lie, in the middle of the area perhaps. The next one comes from the first place that is free.
 
 use super::{
     ledger::{
@@ -63,6 +65,8 @@ struct Run {
     block: ReturnedBlock,
     /// When it came.
     since: Instant<Monotonic>,
+    /// How long it was kept before that, between other buffers.
+    kept_before: Delta,
     /// Whether a device may still write it for a while.
     lingers: bool,
 }
@@ -74,6 +78,11 @@ impl Run {
 
     fn is_dirty(&self) -> bool {
         matches!(self.block, ReturnedBlock::Dirty(_))
+    }
+
+    /// Returns how long it has been kept altogether since it was allocated from the area.
+    fn kept(&self, now: Instant<Monotonic>) -> Delta {
+        self.kept_before + (now - self.since)
     }
 
     /// Returns how long it has to rest before it can be zeroed.
@@ -157,13 +166,12 @@ impl Background for Runs {
 
         // What was being zeroed when the cap was lowered.
         self.free_until(|_| self.ledger.excess() == 0);
-        while let Some(run) = self.take(|run| now - run.since >= trim) {
+        while let Some(run) = self.take(|run| run.kept(now) >= trim) {
             self.ledger.trimmed.add(bytes(run.nr_pages()));
         }
 
         if let Some(run) = self.take(|run| run.is_dirty() && run.rest(now).is_zero()) {
             let nr_pages = run.nr_pages();
-            let since = run.since;
 
             // A kernel thread gets no signal that could end the zeroing.
             if let ReturnedBlock::Dirty(block) = run.block {
@@ -172,8 +180,8 @@ impl Background for Runs {
                     // Freed if its room was taken meanwhile.
                     let _ = self.put(Run {
                         block: ReturnedBlock::Zeroed(block),
-                        since,
                         lingers: false,
+                        ..run
                     });
                 }
             }
@@ -184,7 +192,7 @@ impl Background for Runs {
 
         runs.iter()
             .map(|run| {
-                let idle = trim - (now - run.since);
+                let idle = trim - run.kept(now);
 
                 if run.is_dirty() && run.rest(now) < idle {
                     run.rest(now)
@@ -204,6 +212,13 @@ impl Background for Runs {
 /// The runs with the thread that does the work.
 struct Shared {
     worker: Pin<KBox<Worker<Runs>>>,
+}
+
+/// The way back of a run that a buffer has.
+struct WayBack {
+    shared: Arc<Shared>,
+    /// How long the run has been kept before, since it was allocated from the area.
+    kept_before: Delta,
 }
 
 /// Contiguous memory for buffers, of which some is kept warm. Dropping it frees all that is kept.
@@ -243,13 +258,22 @@ impl RunPool {
     /// if the task got a fatal signal.
     pub(crate) fn take(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         let mut list = BlockList::with_capacity(1)?;
+        let (block, kept_before) = self.take_run(nr_pages)?;
+        let shared = self.shared.clone();
 
-        list.push(self.take_run(nr_pages)?)?;
-        list.set_home(self.shared.clone());
+        list.push(block)?;
+        list.set_home(Arc::new(
+            WayBack {
+                shared,
+                kept_before,
+            },
+            GFP_KERNEL,
+        )?);
         Ok(list)
     }
 
-    fn take_run(&self, nr_pages: usize) -> Result<Block<Zeroed>> {
+    /// Also returns how long the run has been kept since it was allocated from the area.
+    fn take_run(&self, nr_pages: usize) -> Result<(Block<Zeroed>, Delta)> {
         let runs = &self.shared.worker;
         let now = Instant::now();
         let kept = runs
@@ -257,14 +281,18 @@ impl RunPool {
             .or_else(|| runs.take(|run| run.nr_pages() == nr_pages && run.rest(now).is_zero()));
 
         if let Some(run) = kept {
+            let kept_before = run.kept(now);
+
             runs.ledger.hits.add(bytes(nr_pages));
-            return match run.block {
-                ReturnedBlock::Zeroed(block) => Ok(block),
+            let block = match run.block {
+                ReturnedBlock::Zeroed(block) => block,
                 ReturnedBlock::Dirty(block) => {
                     runs.ledger.zeroed_inline.add(bytes(nr_pages));
-                    block.zero().map_err(|_| EINTR)
+                    block.zero().map_err(|_| EINTR)?
                 }
             };
+
+            return Ok((block, kept_before));
         }
 
         let block = match Block::alloc_contiguous(self.area, nr_pages) {
@@ -282,7 +310,7 @@ impl RunPool {
         }?;
 
         runs.ledger.misses.add(bytes(nr_pages));
-        block.zero().map_err(|_| EINTR)
+        Ok((block.zero().map_err(|_| EINTR)?, Delta::ZERO))
     }
 }
 
@@ -311,37 +339,45 @@ impl Pool for RunPool {
     }
 }
 
-impl Home for Shared {
+impl Home for WayBack {
     fn take_back(&self, blocks: Returned) {
         let lingers = blocks.lingers();
-        let ledger = &self.worker.ledger;
+        let worker = &self.shared.worker;
+        let ledger = &worker.ledger;
+        let left = ledger.trim() - self.kept_before;
 
         blocks.for_each(|block| {
+            let length = bytes(block.nr_pages());
             let counter = match &block {
                 ReturnedBlock::Zeroed(_) => &ledger.returned_zeroed,
                 ReturnedBlock::Dirty(_) => &ledger.returned_dirty,
             };
 
-            counter.add(bytes(block.nr_pages()));
+            counter.add(length);
             // One that is not kept is freed by its drop.
             if !block.is_sound() {
+                return;
+            }
+            if left <= Delta::ZERO {
+                ledger.trimmed.add(length);
                 return;
             }
 
             let run = Run {
                 block,
                 since: Instant::now(),
+                kept_before: self.kept_before,
                 lingers,
             };
             let is_dirty = run.is_dirty();
 
-            if self.worker.put(run).is_err() {
+            if worker.put(run).is_err() {
                 return;
             }
             if is_dirty {
-                self.worker.go_on_soon();
+                worker.go_on_soon();
             } else {
-                self.worker.schedule(ledger.trim());
+                worker.schedule(left);
             }
         });
     }

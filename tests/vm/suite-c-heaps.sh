@@ -14,7 +14,7 @@ for heap in system default_cma_region; do
 	run_test "kselftest-c-$heap" 300 dmaheap-kselftest "$heap"
 done
 rmmod dma_buf_test_importer
-run_test shared-area 120 sh /lab/shared-area.sh
+run_test shared-area 180 sh /lab/shared-area.sh
 run_test verify 300 sh /lab/verify.sh
 run_test importer 300 sh /lab/importer.sh
 run_test bench 300 sh /lab/bench-small.sh

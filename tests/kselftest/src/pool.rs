@@ -33,7 +33,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a shorter trim time is for what is kept already",
         shorter_trim,
     ),
-    ("what is used again and again stays", busy),
+    (
+        "what is used again and again stays, if contiguous for a time",
+        busy,
+    ),
     ("drop_caches empties the pool", drop_caches),
     (
         "a large buffer is made of what small ones left",
@@ -238,13 +241,15 @@ fn shorter_trim(target: &Target) -> TestResult {
     })
 }
 
-/// Memory that is taken and given back within the trim time is not idle.
+/// Memory that is taken and given back within the trim time is not idle. A
+/// contiguous run goes back all the same, when it has been kept for that time
+/// altogether: it may lie in the way of others.
 fn busy(target: &Target) -> TestResult {
     warm::with(target, |warm| {
         warm.set_trim_ms(5 * trim_ms()?)?;
+        let start = Instant::now();
         drop(target.heap.alloc(SIZE)?);
         let before = warm.counters()?;
-        let start = Instant::now();
         let mut turns = 0;
         while start.elapsed() < 12 * TRIM {
             drop(target.heap.alloc(SIZE)?);
@@ -252,8 +257,18 @@ fn busy(target: &Target) -> TestResult {
             std::thread::sleep(TRIM / 4);
         }
         let now = warm.since(&before)?;
-        equal("misses of a buffer in use", now.misses, 0)?;
-        equal("its hits", now.hits, turns * SIZE)?;
+        equal(
+            "what all the buffers had",
+            now.hits + now.misses,
+            turns * SIZE,
+        )?;
+        if target.is_contiguous() {
+            at_least("misses of a run in use", now.misses, SIZE)?;
+            let trims = u64::try_from(start.elapsed().as_millis())? / (5 * trim_ms()?);
+            at_least("what may miss", trims * SIZE, now.misses)?;
+        } else {
+            equal("misses of a buffer in use", now.misses, 0)?;
+        }
         Ok(Pass)
     })
 }
