@@ -13,19 +13,11 @@ for heap; do
 	ok $? "$heap: no unloading while a node is open"
 	exec 3<&-
 
-	# What an earlier one has said is no sign of this one.
-	rm -f /run/lab/alloc
-	dmaheap alloc "$heap" 64K --hold 60s >/run/lab/alloc 2>&1 3<&- &
-	holder=$!
-	for _ in $(seq 50); do
-		[ -s /run/lab/alloc ] && break
-		usleep 100000
-	done
-	is "$heap: a program holds a buffer" "$(ls -l /proc/$holder/fd | grep -c '/dmabuf:')" 1
+	hold "$heap" 64K
+	ok $? "$heap: a program holds a buffer"
 	! unload_module 2>/dev/null && loaded
 	ok $? "$heap: no unloading while a buffer lives"
-	kill $holder
-	wait $holder
+	release $holder
 	is "$heap: with the buffer gone nobody uses the module" \
 		"$(awk -v module=$MODULE '$1 == module { print $3 }' /proc/modules)" 0
 done

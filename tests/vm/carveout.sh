@@ -12,23 +12,6 @@ pool_cap=
 free_in_area() { awk '$1 == "CmaFree:" { print $2 }' /proc/meminfo; }
 fails() { ! dmaheap alloc carveout "$1" --hold 0s >/dev/null 2>&1; }
 
-# hold SIZE: has a process hold such a buffer, and sets holder.
-hold() {
-	rm -f /run/lab/alloc
-	dmaheap alloc carveout "$1" --hold 600s >/run/lab/alloc 2>&1 &
-	holder=$!
-	for _ in $(seq 100); do
-		[ ! -s /run/lab/alloc ] || break
-		usleep 100000
-	done
-	[ "$(ls -l /proc/$holder/fd | grep -c '/dmabuf:')" -eq 1 ]
-}
-# Kills who holds a buffer, and waits for its end.
-release() {
-	kill -KILL "$@"
-	wait "$@" 2>/dev/null
-}
-
 mark_log
 ! load_module carveout_mib=4000000 2>/dev/null
 ok $? "more than the area has refuses the load"
@@ -46,7 +29,7 @@ is "its buffers are contiguous" "$(cat "$dir/contiguous")" 1
 # Pages of others that lay there have moved out of the area, and were not free before.
 at_least "the area lacks what is set aside" $((before - $(free_in_area))) 15360
 
-hold 16M
+hold carveout 16M
 ok $? "a buffer gets all of it"
 fails 4K
 ok $? "and another nothing"
@@ -54,15 +37,15 @@ release $holder
 used_up_to carveout 0
 
 # Four quarters; the second and the third come back.
-hold 4M; first=$holder
-hold 4M; second=$holder
-hold 4M; third=$holder
-hold 4M; fourth=$holder
+hold carveout 4M; first=$holder
+hold carveout 4M; second=$holder
+hold carveout 4M; third=$holder
+hold carveout 4M; fourth=$holder
 fails 4K
 ok $? "four buffers share it"
 release $second $third
 used_up_to carveout 8388608
-hold 8M
+hold carveout 8M
 ok $? "what two neighbours had is one piece"
 fails 4K
 ok $? "and all that there was"
@@ -70,7 +53,7 @@ release $first $holder
 used_up_to carveout 4194304
 fails 16M
 ok $? "a larger buffer than is free is refused"
-hold 12M
+hold carveout 12M
 ok $? "one as large as is free is not"
 release $fourth $holder
 used_up_to carveout 0
@@ -91,7 +74,7 @@ status=$?
 ok $status "the heap's selftest passes"
 [ $status -eq 0 ] || diag "$(cat /run/lab/kselftest)"
 rmmod dma_buf_test_importer
-hold 16M
+hold carveout 16M
 ok $? "after all that it is one piece again"
 release $holder
 used_up_to carveout 0

@@ -31,8 +31,8 @@ current() { cat "$group/memory.current"; }
 
 attribute() { cat "$(heap_dir "$1")/$2"; }
 
-# hold BYTES: a process of the group has a buffer.
-hold() {
+# hold_in_group BYTES: a process of the group has a buffer.
+hold_in_group() {
 	in_group dmaheap alloc "$heap" "$1" --hold 1m >/run/lab/holder &
 	holder=$!
 	until [ -s /run/lab/holder ] || ! kill -0 "$holder" 2>/dev/null; do sleep 0.1; done
@@ -51,7 +51,7 @@ ok $? "mem_accounting=1 loads"
 is "the heap says so" "$(attribute "$heap" mem_accounting)" 1
 is "a contiguous area is not charged" "$(attribute "$(own_heaps | grep default_cma)" mem_accounting)" 0
 
-hold $((32 * MIB))
+hold_in_group $((32 * MIB))
 at_least "the group pays for a buffer" "$(current)" $((32 * MIB))
 at_least "and for nothing more" $((32 * MIB + own)) "$(current)"
 let_go
@@ -67,13 +67,13 @@ grep -q '^oom_kill 0$' "$group/memory.events"
 ok $? "without an OOM kill"
 at_least "nothing of it stays" $own "$(current)"
 is "nor with the heap" "$(attribute "$heap" used)" 0
-hold $((32 * MIB))
+hold_in_group $((32 * MIB))
 is "a buffer within the limit is had afterwards" "$(attribute "$heap" used)" $((32 * MIB))
 let_go
 unload_module
 
 load_module
-hold $((32 * MIB))
+hold_in_group $((32 * MIB))
 is "without the parameter the heap has a buffer" "$(attribute "$heap" used)" $((32 * MIB))
 at_least "and the group does not pay" $own "$(current)"
 let_go

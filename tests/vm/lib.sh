@@ -96,6 +96,26 @@ used_up_to() {
 	return 1
 }
 
+# hold HEAP SIZE: has a process hold such a buffer, and sets holder. Fails if it gets
+# none. What it says is in /run/lab/alloc.
+hold() {
+	# What an earlier one has said is no sign of this one.
+	rm -f /run/lab/alloc
+	dmaheap alloc "$1" "$2" --hold 600s >/run/lab/alloc 2>&1 &
+	holder=$!
+	for _ in $(seq 300); do
+		[ ! -s /run/lab/alloc ] || break
+		usleep 100000
+	done
+	[ "$(ls -l /proc/$holder/fd | grep -c '/dmabuf:')" -eq 1 ]
+}
+
+# release PROCESS...: kills who holds a buffer, and waits for its end.
+release() {
+	kill -KILL "$@"
+	wait "$@" 2>/dev/null
+}
+
 as_nobody() { su nobody -s /bin/sh -c "$1"; }
 
 unload_module() { rmmod "$MODULE"; }

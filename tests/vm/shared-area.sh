@@ -37,27 +37,14 @@ done
 at_least "another user can have most of the area" "$most" $((area * 3 / 4))
 echo "$trim_ms" >"$dir/pool_trim_ms"
 
-# has_half: the other user has half of the area, as process $holder.
-has_half() {
-	rm -f /run/lab/alloc
-	dmaheap alloc $theirs "${half}M" --hold 600s >/run/lab/alloc 2>&1 &
-	holder=$!
-	for _ in $(seq 100); do
-		[ ! -s /run/lab/alloc ] || break
-		usleep 100000
-	done
-	[ "$(ls -l /proc/$holder/fd | grep -c '/dmabuf:')" -eq 1 ]
-}
-
 # The worst places: what ours keeps lies behind that half, and where it began. There
 # the area has no half in one piece any more. Pages that do not move at once can make
 # it come out otherwise.
 for _ in $(seq 10); do
 	echo 0 >"$dir/pool_cap"
 	echo "$cap" >"$dir/pool_cap"
-	has_half && take $ours 8
-	kill $holder
-	wait $holder
+	hold $theirs "${half}M" && take $ours 8
+	release $holder
 	take $ours 4
 	! take $theirs $half && in_the_way=yes && break
 	in_the_way=no

@@ -84,20 +84,13 @@ importer --json attach map read=0:2
 is "JSON has a line for each step" "$(sed -n '5s/"nanoseconds":[0-9]*/N/p' /run/lab/steps)" \
 	'{"step":"read=0:2",N,"bytes":"0000"}'
 
-# A buffer that another process holds. What an earlier one has said is no sign of it.
-rm -f /run/lab/alloc
-dmaheap alloc "$heap" 64K --hold 60s >/run/lab/alloc &
-holder=$!
-for _ in $(seq 300); do
-	[ -s /run/lab/alloc ] && break
-	usleep 100000
-done
+# A buffer that another process holds.
+hold "$heap" 64K
 fd=$(sed -n 's/^fd=\([0-9]*\) .*/\1/p' /run/lab/alloc)
 for byte in 3 4; do
 	dmaheap importer --fd "$holder:$fd" cpu-read=0:1 attach map write=0:1:$byte unmap
 done >/run/lab/steps 2>/run/lab/errors
-kill $holder
-wait $holder
+release $holder
 is "a buffer of another process is the same one" "$(result cpu-read=0:1 | tail -n 1)" 03
 
 rmmod dma_buf_test_importer
