@@ -87,7 +87,7 @@ fn takes_all(target: &Target, role: Role) -> TestResult {
         }
         // What goes is counted a moment later.
         warm.wait("what went is counted as reclaimed", || {
-            Ok(warm.since(&before)?.reclaimed + left >= held)
+            Ok(warm.since(&before)?.reclaimed + warm.held()? >= held)
         })?;
         // Back at work.
         keep()?;
