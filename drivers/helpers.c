@@ -15,16 +15,18 @@
 #include <linux/iommu-dma.h>
 #include <linux/kthread.h>
 #include <linux/math64.h>
-#include <linux/memory.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/string.h>
 #include <linux/swap.h>
 #include <linux/swiotlb.h>
+#include <linux/tracepoint.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
+#include <linux/workqueue.h>
 
 #ifdef CONFIG_ARM
 #include <asm/cachetype.h>
@@ -78,36 +80,55 @@ struct page *rust_dma_heap_alloc_pages_on_node(int nid, unsigned int order)
 				__GFP_THISNODE, order);
 }
 
-bool rust_dma_heap_pages_are_sound(struct page *page, unsigned long nr_pages)
+static bool is_ours_alone(const struct page *page)
 {
-	unsigned long i;
-
-	if (nr_pages > 1 && PageCompound(page)) {
-		struct folio *folio = page_folio(page);
-
-		if (folio_test_hwpoison(folio) || folio_test_has_hwpoisoned(folio))
-			return false;
-		return folio_ref_count(folio) == 1;
-	}
-
-	/* A run from a contiguous area: each page counts for itself. */
-	for (i = 0; i < nr_pages; i++) {
-		struct page *each = pfn_to_page(page_to_pfn(page) + i);
-
-		if (page_count(each) != 1 || PageHWPoison(each))
-			return false;
-	}
-	return true;
+	return page_count(page) == 1;
 }
 
-bool rust_dma_heap_pages_are_intact(struct page *page, unsigned long nr_pages)
+unsigned long rust_dma_heap_pages_alike(const struct page *page, unsigned long nr_pages,
+					bool *ours_alone)
 {
-	unsigned long i;
+	unsigned long pfn = page_to_pfn(page);
+	unsigned long n = 1;
 
-	for (i = 0; i < nr_pages; i++)
-		if (PageHWPoison(pfn_to_page(page_to_pfn(page) + i)))
-			return false;
-	return true;
+	*ours_alone = is_ours_alone(page);
+	while (n < nr_pages && is_ours_alone(pfn_to_page(pfn + n)) == *ours_alone)
+		n++;
+	return n;
+}
+
+static bool is_fit(const struct page *page)
+{
+	return is_ours_alone(page) && !PageHWPoison(page);
+}
+
+unsigned long rust_dma_heap_pages_fit(struct page *page, unsigned long nr_pages)
+{
+	unsigned long pfn = page_to_pfn(page);
+	unsigned long n = 0;
+
+	while (n < nr_pages && is_fit(pfn_to_page(pfn + n)))
+		n++;
+	return n;
+}
+
+unsigned long rust_dma_heap_folio_pages_fit(struct page *page, unsigned long nr_pages,
+					    bool look_at_each)
+{
+	unsigned long pfn = page_to_pfn(page);
+	unsigned long n = nr_pages;
+
+	if (folio_ref_count(page_folio(page)) != 1)
+		return 0;
+	if (look_at_each)
+		for (n = 0; n < nr_pages && !PageHWPoison(pfn_to_page(pfn + n)); n++)
+			;
+	return n;
+}
+
+bool rust_dma_heap_page_is_broken(const struct page *page)
+{
+	return PageHWPoison(page);
 }
 
 unsigned long rust_dma_heap_page_private(const struct page *page)
@@ -193,15 +214,65 @@ void rust_dma_heap_account_reclaimed(unsigned long pages)
 	mm_account_reclaimed_pages(pages);
 }
 
-int rust_dma_heap_register_memory_notifier(struct notifier_block *nb)
+void rust_dma_heap_init_delayed_work(struct delayed_work *work, work_func_t func)
 {
-	return register_memory_notifier(nb);
+	INIT_DELAYED_WORK(work, func);
 }
 
-void rust_dma_heap_unregister_memory_notifier(struct notifier_block *nb)
+void rust_dma_heap_queue_delayed_work(struct delayed_work *work, unsigned long delay)
 {
-	unregister_memory_notifier(nb);
+	queue_delayed_work(system_freezable_wq, work, delay);
 }
+
+void rust_dma_heap_mod_delayed_work(struct delayed_work *work, unsigned long delay)
+{
+	mod_delayed_work(system_freezable_wq, work, delay);
+}
+
+#if defined(CONFIG_TRACEPOINTS) && defined(CONFIG_MEMORY_FAILURE)
+static void note_memory_failure_event(struct tracepoint *tracepoint, void *found)
+{
+	if (!strcmp(tracepoint->name, "memory_failure_event"))
+		*(struct tracepoint **)found = tracepoint;
+}
+
+static struct tracepoint *memory_failure_event(void)
+{
+	struct tracepoint *found = NULL;
+
+	for_each_kernel_tracepoint(note_memory_failure_event, &found);
+	return found;
+}
+
+int rust_dma_heap_register_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
+						void *data)
+{
+	struct tracepoint *tracepoint = memory_failure_event();
+
+	return tracepoint ? tracepoint_probe_register(tracepoint, probe, data) : -ENOENT;
+}
+
+void rust_dma_heap_unregister_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
+						   void *data)
+{
+	struct tracepoint *tracepoint = memory_failure_event();
+
+	if (tracepoint)
+		tracepoint_probe_unregister(tracepoint, probe, data);
+	tracepoint_synchronize_unregister();
+}
+#else
+int rust_dma_heap_register_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
+						void *data)
+{
+	return -ENOENT;
+}
+
+void rust_dma_heap_unregister_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
+						   void *data)
+{
+}
+#endif
 
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len)
 {

@@ -25,25 +25,14 @@
 mod block_pool;
 mod ledger;
 mod node_pool;
+mod node_work;
 mod orders;
 mod pressure;
 mod run_pool;
 
-pub(crate) use block_pool::{
-    allocate_charged,
-    BlockPool, //
-};
+pub(crate) use block_pool::BlockPool;
 pub(crate) use ledger::Ledger;
 pub(crate) use run_pool::RunPool;
-
-use kernel::time::Delta;
-
-/// How long blocks that [linger](crate::abstractions::block_list::Returned::lingers) rest before they
-/// are zeroed.
-///
-/// The IOMMU may let the device through for as long after the end of the mapping as it collects
-/// flushes: 10 ms (`IOVA_DEFAULT_FQ_TIMEOUT` in drivers/iommu/dma-iommu.c) and a tick.
-pub(crate) const REST: Delta = Delta::from_millis(20);
 
 /// What a heap tells, and is told, about the memory that it keeps warm.
 pub(crate) trait Pool: Send + Sync {

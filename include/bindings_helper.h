@@ -9,7 +9,6 @@
 #include <linux/cma.h>
 #include <linux/dma-map-ops.h>
 #include <linux/kthread.h>
-#include <linux/memory.h>
 #include <linux/namei.h>
 #include <linux/oom.h>
 #include <linux/path.h>

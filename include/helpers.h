@@ -10,7 +10,6 @@
 #include <linux/dma-direction.h>
 #include <linux/fcntl.h>
 #include <linux/gfp.h>
-#include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/pgtable.h>
@@ -20,18 +19,19 @@
 #include "../uapi/linux/dma-heap.h"
 
 struct cdev;
+struct delayed_work;
 struct device;
 struct inode;
 struct kthread_delayed_work;
 struct kthread_work;
 struct kthread_worker;
-struct notifier_block;
 struct page;
 struct scatterlist;
 struct sg_table;
 struct vm_area_struct;
 struct vm_fault;
 struct vm_operations_struct;
+struct work_struct;
 
 /* Values that bindgen cannot evaluate because they are casts inside macros. */
 static const u32 RUST_DMA_HEAP_GFP_RETRY_MAYFAIL =
@@ -66,7 +66,6 @@ static const u64 RUST_DMA_HEAP_VALID_HEAP_FLAGS = DMA_HEAP_VALID_HEAP_FLAGS;
 static const u32 RUST_DMA_HEAP_SHRINKER_NUMA_AWARE = SHRINKER_NUMA_AWARE;
 static const unsigned long RUST_DMA_HEAP_VM_LOCKED = VM_LOCKED;
 static const unsigned long RUST_DMA_HEAP_VM_MAYSHARE = VM_MAYSHARE;
-static const u32 RUST_DMA_HEAP_MEM_GOING_OFFLINE = MEM_GOING_OFFLINE;
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 static const bool RUST_DMA_HEAP_SUPPORTS_PMD_PFNMAP = true;
 #else
@@ -81,8 +80,14 @@ void *rust_dma_heap_lowmem_page_address(const struct page *page);
 void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages);
 unsigned long rust_dma_heap_totalram_pages(void);
 struct page *rust_dma_heap_alloc_pages_on_node(int nid, unsigned int order);
-bool rust_dma_heap_pages_are_sound(struct page *page, unsigned long nr_pages);
-bool rust_dma_heap_pages_are_intact(struct page *page, unsigned long nr_pages);
+/* How many pages from here on are all ours alone, or all in use by others as well. */
+unsigned long rust_dma_heap_pages_alike(const struct page *page, unsigned long nr_pages,
+					bool *ours_alone);
+/* How many from here on are ours alone and not broken: of single pages, of one folio. */
+unsigned long rust_dma_heap_pages_fit(struct page *page, unsigned long nr_pages);
+unsigned long rust_dma_heap_folio_pages_fit(struct page *page, unsigned long nr_pages,
+					    bool look_at_each);
+bool rust_dma_heap_page_is_broken(const struct page *page);
 unsigned long rust_dma_heap_page_private(const struct page *page);
 void rust_dma_heap_set_page_private(struct page *page, unsigned long value);
 
@@ -101,10 +106,22 @@ struct kthread_worker *rust_dma_heap_start_worker(int nid, const char *name);
 void rust_dma_heap_delayed_work_init(struct kthread_delayed_work *work,
 				     void (*func)(struct kthread_work *work));
 
-/* Memory pressure: include/linux/swap.h, include/linux/memory.h */
+/* Delayed work: include/linux/workqueue.h */
+void rust_dma_heap_init_delayed_work(struct delayed_work *work,
+				     void (*func)(struct work_struct *work));
+void rust_dma_heap_queue_delayed_work(struct delayed_work *work, unsigned long delay);
+void rust_dma_heap_mod_delayed_work(struct delayed_work *work, unsigned long delay);
+
+/* Memory pressure: include/linux/swap.h */
 void rust_dma_heap_account_reclaimed(unsigned long pages);
-int rust_dma_heap_register_memory_notifier(struct notifier_block *nb);
-void rust_dma_heap_unregister_memory_notifier(struct notifier_block *nb);
+
+/* Memory failures: include/linux/tracepoint.h, include/trace/events/memory-failure.h */
+typedef void (*rust_dma_heap_memory_failure_probe)(void *data, unsigned long pfn, int type,
+						   int result);
+int rust_dma_heap_register_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
+						void *data);
+void rust_dma_heap_unregister_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
+						   void *data);
 
 /* Scatterlists and DMA: include/linux/scatterlist.h, include/linux/dma-mapping.h */
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len);

@@ -153,15 +153,6 @@ impl<T: Background> Worker<T> {
         }
     }
 
-    /// Waits for the portion that is being done, and for one that is due at once. May sleep.
-    ///
-    /// Wraps `kthread_flush_worker()`: `kthread_flush_work()` would wait for ever for work whose
-    /// timer runs.
-    pub(crate) fn settle(&self) {
-        // SAFETY: By the type invariants, the worker runs.
-        unsafe { bindings::kthread_flush_worker(self.thread.as_ptr()) };
-    }
-
     fn go_on_in(&self, jiffies: Jiffies) {
         // SAFETY: By the type invariants, the worker runs and the work is initialized.
         unsafe {

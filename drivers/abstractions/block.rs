@@ -10,10 +10,15 @@
 //! only [`Block::zero`] leads back. Where a function asks for zeroed blocks, the compiler therefore
 //! checks that no stale byte can be in them. While a buffer shows a block, a
 //! [`BlockList`](super::block_list::BlockList) has it.
+//!
+//! A page can break, or others can take a reference to it, at any time. So what comes back from a
+//! buffer, or was kept for the next, is [`Block<Kept<S>>`], which is good for nothing before
+//! [`Block::recheck`]: no block is zeroed or handed out without it.
 
 use super::{
     bindings,
-    cma::CmaArea,
+    contiguous::ContiguousMemory,
+    memory_failure::MemoryFailures,
     numa::Node,
     task, //
 };
@@ -29,7 +34,8 @@ use core::{
 use kernel::{
     alloc::AllocError,
     page::PAGE_SHIFT,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// As many pages as have a length in bytes.
@@ -40,6 +46,10 @@ pub(crate) enum Zeroed {}
 
 /// State of a block: its bytes may be anything.
 pub(crate) enum Dirty {}
+
+/// State of a block that was `S` when it was last looked at: since then, pages may have broken, and
+/// others may hold references.
+pub(crate) struct Kept<S>(PhantomData<S>);
 
 /// How hard the page allocator tries before it says no.
 ///
@@ -66,19 +76,38 @@ pub(crate) enum Payer {
 ///
 /// # Invariants
 ///
-/// - `pages` points to the `struct page` of the first of `nr_pages` adjacent pages, which this value
+/// - `first` points to the `struct page` of the first of `nr_pages` adjacent pages, which this value
 ///   owns and gives back on drop.
-/// - If `area` is [`None`], they come from the page allocator as one block of order
-///   `ilog2(nr_pages)`; else they were allocated from that area, which takes any part of an
-///   allocation back.
+/// - If `memory` is [`None`], they come from the page allocator as one block of order
+///   `ilog2(nr_pages)`; else they were allocated from there, which takes any part of an allocation
+///   back.
 /// - `nr_pages * PAGE_SIZE` fits `usize`.
-/// - If `S` is [`Zeroed`], every byte is zero and nobody else can write the pages.
-// `repr(C)` because `into_dirty()` relies on all states having one layout.
-#[repr(C)]
-pub(crate) struct Block<S> {
-    pages: NonNull<bindings::page>,
-    area: Option<CmaArea>,
+struct Pages {
+    first: NonNull<bindings::page>,
+    memory: Option<Arc<ContiguousMemory>>,
     nr_pages: NonZero<u32>,
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        match &self.memory {
+            // SAFETY: By the type invariants, the pages were allocated from there, and are ours.
+            Some(memory) => unsafe {
+                memory.release_pages(self.first, self.nr_pages.get() as usize)
+            },
+            // SAFETY: By the type invariants, the pages are one block of this order, and ours.
+            None => unsafe { bindings::__free_pages(self.first.as_ptr(), self.nr_pages.ilog2()) },
+        }
+    }
+}
+
+/// A run of physically adjacent pages in state `S`.
+///
+/// # Invariants
+///
+/// If `S` is [`Zeroed`] or [`Kept<Zeroed>`], every byte is zero and nobody else can write the pages.
+pub(crate) struct Block<S> {
+    pages: Pages,
     _state: PhantomData<S>,
 }
 
@@ -130,13 +159,15 @@ impl Block<Zeroed> {
             .filter(|_| order <= bindings::RUST_DMA_HEAP_MAX_PAGE_ORDER)
             .and_then(NonZero::new)
             .ok_or(AllocError)?;
-        let pages = NonNull::new(alloc(order)).ok_or(AllocError)?;
+        let first = NonNull::new(alloc(order)).ok_or(AllocError)?;
 
         // INVARIANT: The pages were just allocated with this order, and with `__GFP_ZERO`.
         Ok(Self {
-            pages,
-            area: None,
-            nr_pages,
+            pages: Pages {
+                first,
+                memory: None,
+                nr_pages,
+            },
             _state: PhantomData,
         })
     }
@@ -146,10 +177,10 @@ impl Block<Dirty> {
     /// How many pages are zeroed between two looks at pending signals: 1 MiB with 4 KiB pages.
     const ZERO_CHUNK: u32 = 256;
 
-    /// Allocates `nr_pages` adjacent pages from `area`, with whatever is in them.
+    /// Allocates `nr_pages` adjacent pages from `memory`, with whatever is in them.
     ///
-    /// Returns `ENOMEM` if the area has no such run. May sleep and migrate other users' pages.
-    pub(crate) fn alloc_contiguous(area: CmaArea, nr_pages: usize) -> Result<Self> {
+    /// Returns `ENOMEM` if there is no such run. May sleep and migrate other users' pages.
+    pub(crate) fn alloc_contiguous(memory: &Arc<ContiguousMemory>, nr_pages: usize) -> Result<Self> {
         let nr = u32::try_from(nr_pages).map_err(|_| ENOMEM)?;
         let nr = NonZero::new(nr).ok_or(EINVAL)?;
 
@@ -159,13 +190,15 @@ impl Block<Dirty> {
 
         // Aligned to the next power of two, as `get_order()` has it.
         let order = u32::BITS - (nr.get() - 1).leading_zeros();
-        let pages = area.alloc_pages(nr_pages, order).ok_or(ENOMEM)?;
+        let first = memory.alloc_pages(nr_pages, order).ok_or(ENOMEM)?;
 
-        // INVARIANT: The pages were just allocated from `area`; nothing is said of their contents.
+        // INVARIANT: The pages were just allocated from there; nothing is said of their contents.
         Ok(Self {
-            pages,
-            area: Some(area),
-            nr_pages: nr,
+            pages: Pages {
+                first,
+                memory: Some(memory.clone()),
+                nr_pages: nr,
+            },
             _state: PhantomData,
         })
     }
@@ -174,24 +207,20 @@ impl Block<Dirty> {
     ///
     /// Wraps `clear_highpage()`. May sleep. Returns the block as it is if the task got a fatal signal.
     pub(crate) fn zero(self) -> Result<Block<Zeroed>, Self> {
-        self.zero_with(|| ())
+        self.zero_while(|| !task::fatal_signal_pending())
     }
 
-    /// Zeroes the block as [`Self::zero`] does, but lets others run in between.
-    pub(crate) fn zero_in_background(self) -> Result<Block<Zeroed>, Self> {
-        self.zero_with(task::give_way)
-    }
-
-    fn zero_with(self, before_chunk: impl Fn()) -> Result<Block<Zeroed>, Self> {
+    /// Zeroes the block as [`Self::zero`] does. Returns it as it is when `go_on`, which is asked
+    /// before each MiB, says no.
+    pub(crate) fn zero_while(self, go_on: impl Fn() -> bool) -> Result<Block<Zeroed>, Self> {
         let mut done = 0;
 
-        while done < self.nr_pages.get() {
-            before_chunk();
-            if task::fatal_signal_pending() {
+        while done < self.pages.nr_pages.get() {
+            if !go_on() {
                 return Err(self);
             }
 
-            let chunk = Self::ZERO_CHUNK.min(self.nr_pages.get() - done);
+            let chunk = Self::ZERO_CHUNK.min(self.pages.nr_pages.get() - done);
 
             // SAFETY: By the type invariant, the pages from `done` on for `chunk` are ours.
             unsafe {
@@ -205,18 +234,92 @@ impl Block<Dirty> {
     }
 }
 
+impl<S> Block<Kept<S>> {
+    /// Looks whether the pages are fit for another buffer: nobody else holds a reference to them, and
+    /// the hardware reported no fault in them.
+    ///
+    /// Takes as long as a small part of zeroing them where each page has to be looked at: in a run
+    /// of a contiguous area, and once `failures` says that any page has broken.
+    ///
+    /// Wraps `page_count()` and `PageHWPoison()`.
+    pub(crate) fn recheck(self, failures: &MemoryFailures) -> Result<Block<S>, Unfit<S>> {
+        let first = self.pages.first.as_ptr();
+        let nr_pages = self.nr_pages();
+        let fit = if self.pages.memory.is_none() && nr_pages > 1 {
+            // SAFETY: By the type invariants, the pages are one block of the page allocator's.
+            unsafe { bindings::rust_dma_heap_folio_pages_fit(first, nr_pages, failures.any()) }
+        } else {
+            // SAFETY: By the type invariants, the pages are valid.
+            unsafe { bindings::rust_dma_heap_pages_fit(first, nr_pages) }
+        };
+
+        if fit == nr_pages {
+            return Ok(self.into_state());
+        }
+        if self.pages.memory.is_none() && nr_pages > 1 && self.is_broken_at(fit) {
+            pr_warn!(
+                "{} pages are not used any more, of which the hardware reported a fault in one\n",
+                nr_pages
+            );
+            // The page allocator would hand all of it out again.
+            mem::forget(self);
+            return Err(Unfit { block: None, fit });
+        }
+        Err(Unfit {
+            block: Some(self),
+            fit,
+        })
+    }
+
+    /// Wraps `PageHWPoison()`.
+    fn is_broken_at(&self, n: usize) -> bool {
+        let page = self.page(u32::try_from(n).unwrap_or(u32::MAX));
+
+        // SAFETY: The page is one of the block's.
+        unsafe { bindings::rust_dma_heap_page_is_broken(page.as_ptr()) }
+    }
+}
+
+/// A block with a page that is broken, or that somebody else uses. Dropping it gives it back to where
+/// it came from, or leaves it out of use where that would hand out the broken page.
+pub(crate) struct Unfit<S> {
+    block: Option<Block<Kept<S>>>,
+    /// The page before which all are fit.
+    fit: usize,
+}
+
+impl<S> Unfit<S> {
+    /// Gives back the first page that is not fit, and returns what was before it and behind.
+    ///
+    /// A block of the page allocator's goes as a whole.
+    pub(crate) fn cut_out(self) -> [Option<Block<Kept<S>>>; 2] {
+        let Some(block) = self.block else {
+            return [None, None];
+        };
+        let (before, rest) = match block.split(self.fit) {
+            Ok((before, rest)) => (Some(before), rest),
+            Err(block) => (None, block),
+        };
+        // Of the rest, the first page is the one; dropped, it goes back.
+        let behind = rest.split(1).ok().map(|(_, behind)| behind);
+
+        [before, behind]
+    }
+}
+
 impl<S> Block<S> {
     /// Returns the length in pages.
     pub(crate) fn nr_pages(&self) -> usize {
-        self.nr_pages.get() as usize
+        self.pages.nr_pages.get() as usize
     }
 
     /// Returns the `struct page` of the `n`th page; past the end, the last one's.
     pub(super) fn page(&self, n: u32) -> NonNull<bindings::page> {
-        let n = n.min(self.nr_pages.get() - 1);
+        let n = n.min(self.pages.nr_pages.get() - 1);
 
         // SAFETY: `n` is inside the block, so the page exists.
-        let page = unsafe { bindings::rust_dma_heap_nth_page(self.pages.as_ptr(), n as usize) };
+        let page =
+            unsafe { bindings::rust_dma_heap_nth_page(self.pages.first.as_ptr(), n as usize) };
 
         // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
         unsafe { NonNull::new_unchecked(page) }
@@ -225,91 +328,76 @@ impl<S> Block<S> {
     /// Returns the NUMA node that the pages are of.
     pub(crate) fn node(&self) -> Node {
         // SAFETY: By the type invariant, the page is valid.
-        Node::of_page(unsafe { self.pages.as_ref() })
-    }
-
-    /// Tells whether the pages are fit for another buffer: nobody else holds a reference to them,
-    /// and the hardware reported no fault in them, as far as that shows at a glance. Of a block of
-    /// the page allocator that is the first page; [`Self::is_intact`] looks at the others.
-    ///
-    /// Wraps `page_count()` and `PageHWPoison()`.
-    pub(crate) fn is_sound(&self) -> bool {
-        // SAFETY: By the type invariant, the pages are valid.
-        unsafe { bindings::rust_dma_heap_pages_are_sound(self.pages.as_ptr(), self.nr_pages()) }
-    }
-
-    /// Tells whether the hardware reported a fault in none of the pages. It takes as long as a small
-    /// part of zeroing them.
-    ///
-    /// Wraps `PageHWPoison()`.
-    pub(crate) fn is_intact(&self) -> bool {
-        // SAFETY: By the type invariant, the pages are valid.
-        unsafe { bindings::rust_dma_heap_pages_are_intact(self.pages.as_ptr(), self.nr_pages()) }
+        Node::of_page(unsafe { self.pages.first.as_ref() })
     }
 
     /// Returns the page frame number of the first page.
     pub(super) fn pfn(&self) -> usize {
         // SAFETY: By the type invariant, the page is valid.
-        unsafe { bindings::rust_dma_heap_page_to_pfn(self.pages.as_ptr()) }
+        unsafe { bindings::rust_dma_heap_page_to_pfn(self.pages.first.as_ptr()) }
     }
 
     /// Returns where the kernel's linear mapping has the block, or [`None`] in high memory.
     pub(super) fn linear_address(&self) -> Option<NonNull<c_void>> {
         // SAFETY: By the type invariant, the page is valid.
-        NonNull::new(unsafe { bindings::rust_dma_heap_lowmem_page_address(self.pages.as_ptr()) })
-    }
+        let first = unsafe { bindings::rust_dma_heap_lowmem_page_address(self.pages.first.as_ptr()) };
 
-    /// Forgets what is known of the contents.
-    pub(crate) fn into_dirty(self) -> Block<Dirty> {
-        self.into_state()
+        NonNull::new(first)
     }
 
     fn into_state<T>(self) -> Block<T> {
-        let this = ManuallyDrop::new(self);
-
         Block {
-            pages: this.pages,
-            area: this.area,
-            nr_pages: this.nr_pages,
+            pages: self.pages,
             _state: PhantomData,
         }
+    }
+
+    /// Notes that the block is kept from now on.
+    pub(crate) fn keep(self) -> Block<Kept<S>> {
+        self.into_state()
     }
 
     /// Splits the block after its first `nr_pages` pages.
     ///
     /// Returns the block itself if one part would be empty, or if it is of the page allocator's, which
     /// takes it back only as a whole.
-    pub(crate) fn split(self, nr_pages: usize) -> Result<(Self, Self), Self> {
-        let Some((first, rest)) = self.lengths_of_parts(nr_pages) else {
+    pub(crate) fn split(mut self, nr_pages: usize) -> Result<(Self, Self), Self> {
+        let Some((length, rest)) = self.lengths_of_parts(nr_pages) else {
             return Err(self);
         };
-        let pages = self.page(first.get());
-        let this = ManuallyDrop::new(self);
-        let part = |pages, nr_pages| Self {
-            pages,
-            area: this.area,
-            nr_pages,
+        let behind = Self {
+            pages: Pages {
+                first: self.page(length.get()),
+                memory: self.pages.memory.clone(),
+                nr_pages: rest,
+            },
             _state: PhantomData,
         };
 
-        // INVARIANT: The parts share the pages between them, all of them from `area`.
-        Ok((part(this.pages, first), part(pages, rest)))
+        // INVARIANT: The parts share the pages between them, all of them from there.
+        self.pages.nr_pages = length;
+        Ok((self, behind))
     }
 
     fn lengths_of_parts(&self, nr_pages: usize) -> Option<(NonZero<u32>, NonZero<u32>)> {
-        self.area?;
+        self.pages.memory.as_ref()?;
 
         let first = NonZero::new(u32::try_from(nr_pages).ok()?)?;
-        let rest = NonZero::new(self.nr_pages.get().checked_sub(first.get())?)?;
+        let rest = NonZero::new(self.pages.nr_pages.get().checked_sub(first.get())?)?;
 
         Some((first, rest))
     }
 
     /// Tells whether both blocks are of the same contiguous area and make up one run, in either order.
     pub(crate) fn adjoins(&self, other: &Self) -> bool {
-        self.area.is_some()
-            && self.area == other.area
-            && (self.leads_to(other) || other.leads_to(self))
+        self.is_from_where(other) && (self.leads_to(other) || other.leads_to(self))
+    }
+
+    fn is_from_where(&self, other: &Self) -> bool {
+        match (&self.pages.memory, &other.pages.memory) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        }
     }
 
     fn leads_to(&self, other: &Self) -> bool {
@@ -319,20 +407,22 @@ impl<S> Block<S> {
     /// Joins two blocks that adjoin. Returns both if they do not.
     pub(crate) fn join(self, other: Self) -> Result<Self, (Self, Self)> {
         let sum = self
+            .pages
             .nr_pages
-            .checked_add(other.nr_pages.get())
+            .checked_add(other.pages.nr_pages.get())
             .filter(|sum| self.adjoins(&other) && sum.get() as usize <= MAX_PAGES);
         let Some(nr_pages) = sum else {
             return Err((self, other));
         };
-        let (mut joined, rest) = if self.leads_to(&other) {
+        let (mut joined, mut rest) = if self.leads_to(&other) {
             (self, other)
         } else {
             (other, self)
         };
 
         // INVARIANT: The rest's pages follow, are from the same area, and belong to this value now.
-        joined.nr_pages = nr_pages;
+        joined.pages.nr_pages = nr_pages;
+        drop(rest.pages.memory.take());
         mem::forget(rest);
         Ok(joined)
     }
@@ -341,48 +431,53 @@ impl<S> Block<S> {
     ///
     /// Returns the block itself if it is not of the page allocator's, or not of this order.
     pub(super) fn into_pages(self, order: u32) -> Result<NonNull<bindings::page>, Self> {
-        if self.area.is_some() || self.nr_pages.get() != 1 << order {
+        if self.pages.memory.is_some() || self.pages.nr_pages.get() != 1 << order {
             return Err(self);
         }
-        Ok(ManuallyDrop::new(self).pages)
+        Ok(ManuallyDrop::new(self).pages.first)
     }
 
     /// Takes a block back from such a stack.
     ///
     /// # Safety
     ///
-    /// `pages` must be from one call of [`Self::into_pages`] for the same state and order, which is
+    /// `first` must be from one call of [`Self::into_pages`] for the same state and order, which is
     /// undone once.
-    pub(super) unsafe fn from_pages(pages: NonNull<bindings::page>, order: u32) -> Self {
+    pub(super) unsafe fn from_pages(first: NonNull<bindings::page>, order: u32) -> Self {
         // INVARIANT: By the safety requirements of this function, as they were before.
         Self {
-            pages,
-            area: None,
-            nr_pages: NonZero::<u32>::MIN.saturating_add((1 << order) - 1),
+            pages: Pages {
+                first,
+                memory: None,
+                nr_pages: NonZero::<u32>::MIN.saturating_add((1 << order) - 1),
+            },
             _state: PhantomData,
         }
     }
 }
 
-impl Block<Dirty> {
+impl Block<Zeroed> {
+    /// Forgets what is known of the contents.
+    pub(super) fn into_dirty(self) -> Block<Dirty> {
+        self.into_state()
+    }
+}
+
+impl Block<Kept<Zeroed>> {
+    /// Forgets what is known of the contents.
+    pub(crate) fn into_dirty(self) -> Block<Kept<Dirty>> {
+        self.into_state()
+    }
+}
+
+impl Block<Kept<Dirty>> {
     /// Takes a block for what it is.
     ///
     /// # Safety
     ///
     /// Since the block was zeroed, nobody may have had a way to write it.
-    pub(super) unsafe fn assume_zeroed(self) -> Block<Zeroed> {
+    pub(super) unsafe fn assume_zeroed(self) -> Block<Kept<Zeroed>> {
         // INVARIANT: By the safety requirements of this function, every byte is still zero.
         self.into_state()
-    }
-}
-
-impl<S> Drop for Block<S> {
-    fn drop(&mut self) {
-        match self.area {
-            // SAFETY: By the type invariants, the pages were allocated from `area`, and are ours.
-            Some(area) => unsafe { area.release_pages(self.pages, self.nr_pages()) },
-            // SAFETY: By the type invariants, the pages are one block of this order, and ours.
-            None => unsafe { bindings::__free_pages(self.pages.as_ptr(), self.nr_pages.ilog2()) },
-        }
     }
 }

@@ -6,6 +6,7 @@ use super::{
     block::{
         Block,
         Dirty,
+        Kept,
         Zeroed, //
     },
     gfp::GFP_KERNEL_MAYFAIL,
@@ -102,8 +103,6 @@ pub(crate) struct BlockList {
     nr_pages: u32,
     /// Whether somebody could write any block: what [`Shown::writable`] says of one.
     all_writable: Atomic<bool>,
-    /// Whether a device's translations may outlive its mapping for a while.
-    lingers: Atomic<bool>,
     home: Option<Arc<dyn Home>>,
 }
 
@@ -123,7 +122,6 @@ impl BlockList {
                 blocks,
                 nr_pages: 0,
                 all_writable: Atomic::new(false),
-                lingers: Atomic::new(false),
                 home: None,
             },
             GFP_KERNEL,
@@ -210,18 +208,11 @@ impl BlockList {
         self.all_writable.store(true, Relaxed);
     }
 
-    /// Says that a device may go on writing for some time after its mapping has ended: an IOMMU
-    /// forgets lazily.
-    pub(super) fn set_lingers(&self) {
-        self.lingers.store(true, Relaxed);
-    }
-
     /// Takes the blocks out, with what is known of them.
     fn take_out(&mut self) -> Returned {
         Returned {
             blocks: mem::replace(&mut self.blocks, Blocks::None),
             all_writable: self.all_writable.load(Relaxed),
-            lingers: self.lingers.load(Relaxed),
         }
     }
 }
@@ -263,15 +254,9 @@ impl Drop for BlockList {
 pub(crate) struct Returned {
     blocks: Blocks,
     all_writable: bool,
-    lingers: bool,
 }
 
 impl Returned {
-    /// Tells whether a device may still write those that are dirty, for a while.
-    pub(crate) fn lingers(&self) -> bool {
-        self.lingers
-    }
-
     /// Returns the length in pages.
     pub(crate) fn nr_pages(&self) -> usize {
         self.blocks
@@ -281,15 +266,24 @@ impl Returned {
             .sum()
     }
 
+    /// Returns how long the first block is, in pages: the longest one, as lists are filled.
+    pub(crate) fn longest(&self) -> usize {
+        let first = self.blocks.as_slice().first();
+
+        first.map_or(0, |shown| shown.block.nr_pages())
+    }
+
     /// Hands the blocks over one by one.
     pub(crate) fn for_each(self, mut take: impl FnMut(ReturnedBlock)) {
         self.blocks.for_each(|shown| {
+            let block = shown.block.keep();
+
             take(if self.all_writable || shown.writable.load(Relaxed) {
-                ReturnedBlock::Dirty(shown.block)
+                ReturnedBlock::Dirty(block)
             } else {
                 // SAFETY: By the type invariants of `BlockList`, the block was zeroed and nobody
                 // could write it since.
-                ReturnedBlock::Zeroed(unsafe { shown.block.assume_zeroed() })
+                ReturnedBlock::Zeroed(unsafe { block.assume_zeroed() })
             });
         });
     }
@@ -298,9 +292,9 @@ impl Returned {
 /// One of them.
 pub(crate) enum ReturnedBlock {
     /// Nobody could write it.
-    Zeroed(Block<Zeroed>),
+    Zeroed(Block<Kept<Zeroed>>),
     /// Somebody could, whether or not they did.
-    Dirty(Block<Dirty>),
+    Dirty(Block<Kept<Dirty>>),
 }
 
 impl ReturnedBlock {
@@ -321,18 +315,10 @@ impl ReturnedBlock {
     }
 
     /// Forgets what is known of the contents.
-    pub(crate) fn into_dirty(self) -> Block<Dirty> {
+    pub(crate) fn into_dirty(self) -> Block<Kept<Dirty>> {
         match self {
             Self::Zeroed(block) => block.into_dirty(),
             Self::Dirty(block) => block,
-        }
-    }
-
-    /// Tells whether the pages are fit for another buffer; see [`Block::is_sound`].
-    pub(crate) fn is_sound(&self) -> bool {
-        match self {
-            Self::Zeroed(block) => block.is_sound(),
-            Self::Dirty(block) => block.is_sound(),
         }
     }
 }

@@ -16,8 +16,10 @@ pub(crate) mod block_stack;
 pub(crate) mod char_device;
 pub(crate) mod class;
 pub(crate) mod cma;
+pub(crate) mod contiguous;
 pub(crate) mod debugfs;
 pub(crate) mod decimal;
+pub(crate) mod delayed_work;
 mod device;
 pub(crate) mod dma_buf;
 #[allow(dead_code, reason = "for the test importer, which shares these files")]
@@ -26,6 +28,7 @@ pub(crate) mod dma_limits;
 pub(crate) mod gfp;
 pub(crate) mod kernel_mapping;
 pub(crate) mod meminfo;
+pub(crate) mod memory_failure;
 pub(crate) mod numa;
 pub(crate) mod path;
 pub(crate) mod reclaim;

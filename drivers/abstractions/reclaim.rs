@@ -3,8 +3,7 @@
 //! Giving memory back when the machine needs it.
 //!
 //! C headers: [`include/linux/shrinker.h`](srctree/include/linux/shrinker.h),
-//! [`include/linux/oom.h`](srctree/include/linux/oom.h),
-//! [`include/linux/memory.h`](srctree/include/linux/memory.h)
+//! [`include/linux/oom.h`](srctree/include/linux/oom.h)
 
 use super::bindings;
 use core::ptr::NonNull;
@@ -140,135 +139,68 @@ impl<T: Reclaim> Drop for Shrinker<T> {
     }
 }
 
-/// An occasion on which the machine needs all memory back.
-pub(crate) trait Occasion: 'static {
-    /// Registers `notifier`.
-    ///
-    /// # Safety
-    ///
-    /// `notifier` must be valid and stay in place until [`Self::unregister`].
-    unsafe fn register(notifier: *mut bindings::notifier_block) -> c_int;
-
-    /// Undoes it, and waits for callbacks to end.
-    ///
-    /// # Safety
-    ///
-    /// `notifier` must be registered.
-    unsafe fn unregister(notifier: *mut bindings::notifier_block);
-
-    /// Has `target` give back what `action` calls for.
-    ///
-    /// # Safety
-    ///
-    /// Called by the C side with the arguments that this chain has.
-    unsafe fn notify(target: &impl Reclaim, action: c_ulong, data: *mut c_void);
-}
-
-/// Nothing is left but to kill somebody: the last resort before that.
-pub(crate) enum OutOfMemory {}
-
-impl Occasion for OutOfMemory {
-    unsafe fn register(notifier: *mut bindings::notifier_block) -> c_int {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { bindings::register_oom_notifier(notifier) }
-    }
-
-    unsafe fn unregister(notifier: *mut bindings::notifier_block) {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { bindings::unregister_oom_notifier(notifier) };
-    }
-
-    unsafe fn notify(target: &impl Reclaim, _action: c_ulong, data: *mut c_void) {
-        let freed = target.give_back_all();
-
-        // SAFETY: The data of this chain is the count of pages freed so far.
-        unsafe { *data.cast::<c_ulong>() += freed };
-    }
-}
-
-/// Memory is about to be taken out of the machine.
-pub(crate) enum MemoryGoingOffline {}
-
-impl Occasion for MemoryGoingOffline {
-    unsafe fn register(notifier: *mut bindings::notifier_block) -> c_int {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { bindings::rust_dma_heap_register_memory_notifier(notifier) }
-    }
-
-    unsafe fn unregister(notifier: *mut bindings::notifier_block) {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { bindings::rust_dma_heap_unregister_memory_notifier(notifier) };
-    }
-
-    unsafe fn notify(target: &impl Reclaim, action: c_ulong, _data: *mut c_void) {
-        if action == bindings::RUST_DMA_HEAP_MEM_GOING_OFFLINE as c_ulong {
-            target.give_back_all();
-        }
-    }
-}
-
-/// Has a [`Reclaim`] give everything back on an occasion, for as long as the value lives.
+/// Has a [`Reclaim`] give everything back when nothing is left but to kill somebody, for as long as
+/// the value lives.
 ///
 /// # Invariants
 ///
-/// `block` is registered with `O`'s chain.
+/// `block` is registered with the chain.
 #[pin_data(PinnedDrop)]
-pub(crate) struct GivesBackOn<O: Occasion, T: Reclaim> {
+pub(crate) struct OomNotifier<T: Reclaim> {
     #[pin]
     block: Opaque<bindings::notifier_block>,
     target: Arc<T>,
-    _occasion: core::marker::PhantomData<O>,
 }
 
 // SAFETY: A notifier is not bound to a task.
-unsafe impl<O: Occasion, T: Reclaim> Send for GivesBackOn<O, T> {}
+unsafe impl<T: Reclaim> Send for OomNotifier<T> {}
 
-// SAFETY: Nothing can be done with a `&GivesBackOn`.
-unsafe impl<O: Occasion, T: Reclaim> Sync for GivesBackOn<O, T> {}
+// SAFETY: Nothing can be done with a `&OomNotifier`.
+unsafe impl<T: Reclaim> Sync for OomNotifier<T> {}
 
-impl<O: Occasion, T: Reclaim> GivesBackOn<O, T> {
-    /// Registers `target`. May sleep.
+impl<T: Reclaim> OomNotifier<T> {
+    /// Registers `target`. Wraps `register_oom_notifier()`. May sleep.
     pub(crate) fn register(target: Arc<T>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             target,
-            _occasion: core::marker::PhantomData,
             // The last step: a call may come at once.
             block <- Opaque::try_ffi_init(|block: *mut bindings::notifier_block| {
-                // SAFETY: `block` is valid for writing and pinned. If it is registered, the value is
-                // complete, and its drop undoes that.
-                to_result(unsafe {
+                // SAFETY: `block` is valid for writing and pinned.
+                unsafe {
                     block.write(bindings::notifier_block {
                         notifier_call: Some(Self::call),
                         ..pin_init::zeroed()
-                    });
-                    O::register(block)
-                })
+                    })
+                };
+                // SAFETY: The block is filled in. If it is registered, the value is complete, and its
+                // drop undoes that.
+                to_result(unsafe { bindings::register_oom_notifier(block) })
             }),
         })
     }
 
     /// # Safety
     ///
-    /// Called by `O`'s chain for the `block` of a registered value.
+    /// Called by the chain for the `block` of a registered value.
     unsafe extern "C" fn call(
         block: *mut bindings::notifier_block,
-        action: c_ulong,
+        _action: c_ulong,
         data: *mut c_void,
     ) -> c_int {
         // SAFETY: By the safety requirements of this function, the value is registered, so it lives.
-        unsafe {
-            let this = container_of!(Opaque::cast_from(block), Self, block);
+        let this = unsafe { &*container_of!(Opaque::cast_from(block), Self, block) };
+        let freed = this.target.give_back_all();
 
-            O::notify(&*(*this).target, action, data);
-        }
+        // SAFETY: The data of this chain is the count of pages freed so far.
+        unsafe { *data.cast::<c_ulong>() += freed };
         bindings::NOTIFY_OK as c_int
     }
 }
 
 #[pinned_drop]
-impl<O: Occasion, T: Reclaim> PinnedDrop for GivesBackOn<O, T> {
+impl<T: Reclaim> PinnedDrop for OomNotifier<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant, it is registered.
-        unsafe { O::unregister(self.block.get()) };
+        // SAFETY: By the type invariant, it is registered. The call waits for callbacks to end.
+        unsafe { bindings::unregister_oom_notifier(self.block.get()) };
     }
 }

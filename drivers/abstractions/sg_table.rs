@@ -12,7 +12,6 @@ use super::{
     bindings,
     block_list::BlockList,
     device::raw_device,
-    dma_limits,
     segments::{
         self,
         SegmentLimits, //
@@ -174,9 +173,6 @@ impl SgTable {
 
         // A direction keeps no device from writing.
         this.blocks.mark_all();
-        if dma_limits::is_behind_iommu(&this.device) {
-            this.blocks.set_lingers();
-        }
 
         // SAFETY: The device is valid and can do DMA. By the type invariants, the table is
         // initialized and not mapped.

@@ -9,20 +9,22 @@ use crate::{
     abstractions::{
         block::{
             Block,
-            Dirty, //
+            Dirty,
+            Kept, //
         },
         block_list::{
             BlockList,
             Home,
             Returned, //
         },
-        cma::CmaArea, //
+        cma::CmaArea,
+        contiguous::ContiguousMemory,
+        memory_failure::MemoryFailures, //
     },
     heap_core::{
         Heap,
         HeapDescription, //
-    },
-    pool::REST, //
+    }, //
 };
 use kernel::{
     kvec,
@@ -33,47 +35,61 @@ use kernel::{
         Arc,
         Mutex,
         UniqueArc, //
-    },
-    time::delay::fsleep, //
+    }, //
 };
 
 /// Who has what of the memory.
 struct Runs {
     /// What no buffer has. No two of these runs adjoin.
-    free: KVec<Block<Dirty>>,
+    free: KVec<Block<Kept<Dirty>>>,
     /// How many runs buffers have.
     lent: usize,
 }
 
 impl Runs {
     /// Takes `nr_pages` pages out of the smallest free run that has them.
-    fn take(&mut self, nr_pages: usize) -> Result<Block<Dirty>> {
-        // Now, when it may fail: each run needs a place to come back to.
-        self.free.reserve(self.lent + 1, GFP_KERNEL)?;
+    ///
+    /// A page that is broken, or that somebody else has still, goes to the area, and the log says so.
+    fn take(&mut self, nr_pages: usize, failures: &MemoryFailures) -> Result<Block<Dirty>> {
+        loop {
+            // Now, when it may fail: each run needs a place to come back to, and so do both parts of
+            // one that is cut in two.
+            self.free.reserve(self.lent + 2, GFP_KERNEL)?;
 
-        let runs = self.free.iter().enumerate();
-        let (n, _) = runs
-            .filter(|(_, run)| run.nr_pages() >= nr_pages)
-            .min_by_key(|(_, run)| run.nr_pages())
-            .ok_or(ENOMEM)?;
-        let run = match self.free.remove(n).map_err(|_| ENOMEM)?.split(nr_pages) {
-            Ok((run, rest)) => self.free.push_within_capacity(rest).map(|()| run)?,
-            // It is exactly as long.
-            Err(run) => run,
-        };
+            let runs = self.free.iter().enumerate();
+            let (n, _) = runs
+                .filter(|(_, run)| run.nr_pages() >= nr_pages)
+                .min_by_key(|(_, run)| run.nr_pages())
+                .ok_or(ENOMEM)?;
+            let run = match self.free.remove(n).map_err(|_| ENOMEM)?.split(nr_pages) {
+                Ok((run, rest)) => self.free.push_within_capacity(rest).map(|()| run)?,
+                // It is exactly as long.
+                Err(run) => run,
+            };
 
-        self.lent += 1;
-        Ok(run)
+            match run.recheck(failures) {
+                Ok(run) => {
+                    self.lent += 1;
+                    return Ok(run);
+                }
+                Err(unfit) => {
+                    pr_warn!("carveout lost a page, in use or broken\n");
+                    for part in unfit.cut_out().into_iter().flatten() {
+                        self.put(part);
+                    }
+                }
+            }
+        }
     }
 
-    /// Takes a run back, unless somebody else has a page of it still, or one is broken: then the area
-    /// gets it.
-    fn put(&mut self, mut run: Block<Dirty>) {
+    /// Takes back what a buffer had.
+    fn take_back(&mut self, run: Block<Kept<Dirty>>) {
         self.lent -= 1;
-        if !run.is_sound() {
-            pr_warn!("carveout lost {} pages, in use or broken\n", run.nr_pages());
-            return;
-        }
+        self.put(run);
+    }
+
+    /// Adds a free run, joined with those that it adjoins.
+    fn put(&mut self, mut run: Block<Kept<Dirty>>) {
         while let Some(n) = self.free.iter().position(|other| other.adjoins(&run)) {
             match self.free.remove(n) {
                 Ok(other) => run = run.join(other).unwrap_or_else(|(run, _)| run),
@@ -88,17 +104,14 @@ impl Runs {
 /// The heap's memory. Each buffer holds a reference, to give its run back.
 #[pin_data]
 struct Carveout {
+    failures: Arc<MemoryFailures>,
     #[pin]
     runs: Mutex<Runs>,
 }
 
 impl Home for Carveout {
     fn take_back(&self, blocks: Returned) {
-        // Who gets the memory next zeroes it, and no device may write it after that.
-        if blocks.lingers() {
-            fsleep(REST);
-        }
-        blocks.for_each(|block| self.runs.lock().put(block.into_dirty()));
+        blocks.for_each(|block| self.runs.lock().take_back(block.into_dirty()));
     }
 }
 
@@ -109,10 +122,10 @@ impl Heap for Arc<Carveout> {
 
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         let mut list = BlockList::with_capacity(1)?;
-        let run = self.runs.lock().take(nr_pages)?;
+        let run = self.runs.lock().take(nr_pages, &self.failures)?;
         // It comes back as it was if the task is being killed.
         let run = run.zero().map_err(|run| {
-            self.runs.lock().put(run);
+            self.runs.lock().take_back(run.keep());
             EINTR
         })?;
 
@@ -133,13 +146,22 @@ pub(super) fn describe(mib: u32) -> Result<Option<HeapDescription>> {
     let run = CmaArea::default_area()
         .zip((mib as usize).checked_mul(1 << (20 - PAGE_SHIFT)))
         .ok_or(ENOMEM)
-        .and_then(|(area, nr_pages)| Block::alloc_contiguous(area, nr_pages))
+        .and_then(|(area, nr_pages)| {
+            Block::alloc_contiguous(&ContiguousMemory::new(area)?, nr_pages)
+        })
         .inspect_err(|_| {
             pr_err!("carveout_mib={mib}: the default contiguous area has no such piece; ask for less, or boot with e.g. cma=256M\n")
         })?;
-    let free = kvec![run]?;
+    let free = kvec![run.keep()]?;
+    let failures = MemoryFailures::listen()?;
     let runs = new_mutex!(Runs { free, lent: 0 });
-    let carveout = Arc::pin_init(pin_init!(Carveout { runs <- runs }), GFP_KERNEL)?;
+    let carveout = Arc::pin_init(
+        pin_init!(Carveout {
+            failures,
+            runs <- runs,
+        }),
+        GFP_KERNEL,
+    )?;
 
     Ok(Some(HeapDescription {
         name: c"carveout",

@@ -12,7 +12,6 @@ use crate::{
         HeapDescription, //
     },
     pool::{
-        self,
         BlockPool,
         Pool, //
     }, //
@@ -23,7 +22,7 @@ use kernel::{
 };
 
 struct SystemHeap {
-    /// Empty if buffers are charged: what one cgroup has paid for, another shall not get.
+    /// Keeps nothing if buffers are charged: what one cgroup has paid for, another shall not get.
     pool: BlockPool,
     charges_cgroups: bool,
 }
@@ -35,7 +34,7 @@ impl Heap for SystemHeap {
 
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         if self.charges_cgroups {
-            pool::allocate_charged(nr_pages)
+            self.pool.take_charged(nr_pages)
         } else {
             self.pool.take(nr_pages)
         }

@@ -11,6 +11,7 @@ use super::{
         Delivery,
         NodePool, //
     },
+    node_work::KeptNode,
     orders::{
         BLOCK_ORDERS,
         MAX_ORDERS, //
@@ -19,7 +20,6 @@ use super::{
     Pool, //
 };
 use crate::abstractions::{
-    background::Worker,
     block::{
         Block,
         Effort,
@@ -32,6 +32,7 @@ use crate::abstractions::{
         ReturnedBlock, //
     },
     meminfo,
+    memory_failure::MemoryFailures,
     numa::Node,
     reclaim::Reclaim,
     task, //
@@ -56,7 +57,8 @@ const ADVANCE_DELAY: Delta = Delta::from_millis(10);
 struct Nodes {
     ledger: Arc<Ledger>,
     /// By number; a node that had no memory when the module was loaded keeps nothing.
-    pools: KVec<Option<Pin<KBox<Worker<NodePool>>>>>,
+    pools: KVec<Option<KeptNode>>,
+    failures: Arc<MemoryFailures>,
 }
 
 /// Memory for buffers, of which some is kept warm. Dropping it frees all that is kept.
@@ -70,22 +72,30 @@ impl BlockPool {
     /// Makes a pool that may keep an eighth of the machine's memory. May sleep.
     pub(crate) fn new() -> Result<Self> {
         let ledger = Arc::new(Ledger::new(meminfo::total_ram() / 8, TRIM), GFP_KERNEL)?;
+        let failures = MemoryFailures::listen()?;
         let mut pools = KVec::with_capacity(Node::possible(), GFP_KERNEL)?;
 
         for n in 0..Node::possible() {
             let pool = match Node::with_memory(n) {
-                Some(node) => Some(Worker::start(
-                    c"dma_heap_zero",
-                    node,
-                    NodePool::new(node, ledger.clone()),
-                )?),
+                Some(node) => {
+                    let pool = NodePool::new(node, ledger.clone(), failures.clone())?;
+
+                    Some(KeptNode::start(node, pool)?)
+                }
                 None => None,
             };
 
             pools.push(pool, GFP_KERNEL)?;
         }
 
-        let nodes = Arc::new(Nodes { ledger, pools }, GFP_KERNEL)?;
+        let nodes = Arc::new(
+            Nodes {
+                ledger,
+                pools,
+                failures,
+            },
+            GFP_KERNEL,
+        )?;
 
         Ok(Self {
             _pressure: Pressure::on(c"dma-heap-blocks", nodes.clone())?,
@@ -118,7 +128,7 @@ impl BlockPool {
 
             let kept = list.nr_pages();
 
-            allocate(order, nr_pages, Payer::None, &mut list)?;
+            self.allocate(order, nr_pages, Payer::None, &mut list)?;
 
             let new = list.nr_pages() - kept;
 
@@ -133,7 +143,7 @@ impl BlockPool {
 
         if let Some(pool) = pool.filter(|_| missed.iter().any(|blocks| *blocks > 0)) {
             if pool.missed(&missed) {
-                pool.go_on_within(ADVANCE_DELAY);
+                pool.refill_within(ADVANCE_DELAY);
             }
         }
         list.set_home(self.nodes.clone());
@@ -143,7 +153,7 @@ impl BlockPool {
     /// Fills `list` up to `nr_pages` pages with blocks that are kept.
     fn take_kept(
         &self,
-        pool: &Worker<NodePool>,
+        pool: &KeptNode,
         n: usize,
         order: u32,
         nr_pages: usize,
@@ -160,9 +170,12 @@ impl BlockPool {
             };
 
             if zeroed.len() > 0 {
-                ledger.hits.add(bytes(zeroed.nr_pages()));
                 while let Some(block) = zeroed.pop() {
-                    list.push(block)?;
+                    // One that is not fit any more goes back.
+                    if let Ok(block) = block.recheck(&self.nodes.failures) {
+                        ledger.hits.add(bytes(block.nr_pages()));
+                        list.push(block)?;
+                    }
                 }
                 continue;
             }
@@ -174,55 +187,66 @@ impl BlockPool {
             }
             if dirty.len() < wanted {
                 // Two zero faster than one.
-                pool.hurry();
+                pool.zero_now();
             }
-            ledger.hits.add(bytes(dirty.nr_pages()));
-            ledger.zeroed_inline.add(bytes(dirty.nr_pages()));
             while let Some(block) = dirty.pop() {
-                if block.is_intact() {
+                if let Ok(block) = block.recheck(&self.nodes.failures) {
+                    ledger.hits.add(bytes(block.nr_pages()));
+                    ledger.zeroed_inline.add(bytes(block.nr_pages()));
                     list.push(block.zero().map_err(|_| EINTR)?)?;
                 }
             }
         }
         Ok(())
     }
-}
 
-/// Gets zeroed blocks of `nr_pages` pages in all from the page allocator, the largest first, for
-/// which the calling task's memory cgroup pays. Nobody keeps them: they are freed with the list.
-///
-/// Sleeps and fails as [`BlockPool::take`] does.
-pub(crate) fn allocate_charged(nr_pages: usize) -> Result<UniqueArc<BlockList>> {
-    let largest = BLOCK_ORDERS.get(0).ok_or(EINVAL)?;
-    let mut list = BlockList::with_capacity((nr_pages >> largest) + 1)?;
+    /// Gets zeroed blocks of `nr_pages` pages in all from the page allocator, the largest first, for
+    /// which the calling task's memory cgroup pays. Nobody keeps them: they are freed with the list.
+    ///
+    /// Sleeps and fails as [`Self::take`] does.
+    pub(crate) fn take_charged(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
+        let largest = BLOCK_ORDERS.get(0).ok_or(EINVAL)?;
+        let mut list = BlockList::with_capacity((nr_pages >> largest) + 1)?;
 
-    for order in BLOCK_ORDERS.iter() {
-        allocate(order, nr_pages, Payer::Cgroup, &mut list)?;
-    }
-    if list.nr_pages() < nr_pages {
-        return Err(ENOMEM);
-    }
-    Ok(list)
-}
-
-/// Fills `list` up to `nr_pages` pages with new blocks of one order, as far as they can be had.
-fn allocate(order: u32, nr_pages: usize, payer: Payer, list: &mut BlockList) -> Result {
-    let effort = if order == 0 {
-        Effort::Reclaim
-    } else {
-        Effort::Opportunistic
-    };
-
-    while (nr_pages - list.nr_pages()) >> order > 0 {
-        if task::fatal_signal_pending() {
-            return Err(EINTR);
+        for order in BLOCK_ORDERS.iter() {
+            self.allocate(order, nr_pages, Payer::Cgroup, &mut list)?;
         }
-        match Block::alloc(order, effort, payer) {
-            Ok(block) => list.push(block)?,
-            Err(_) => break,
+        if list.nr_pages() < nr_pages {
+            return Err(ENOMEM);
         }
+        Ok(list)
     }
-    Ok(())
+
+    /// Fills `list` up to `nr_pages` pages with new blocks of one order, as far as they can be had.
+    fn allocate(
+        &self,
+        order: u32,
+        nr_pages: usize,
+        payer: Payer,
+        list: &mut BlockList,
+    ) -> Result {
+        let effort = if order == 0 {
+            Effort::Reclaim
+        } else {
+            Effort::Opportunistic
+        };
+
+        while (nr_pages - list.nr_pages()) >> order > 0 {
+            if task::fatal_signal_pending() {
+                return Err(EINTR);
+            }
+
+            let Ok(block) = Block::alloc(order, effort, payer) else {
+                break;
+            };
+
+            // The page allocator takes large blocks back with a broken page in them.
+            if let Ok(block) = block.keep().recheck(&self.nodes.failures) {
+                list.push(block)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Pool for BlockPool {
@@ -240,7 +264,7 @@ impl Pool for BlockPool {
 
     fn retime(&self) {
         for pool in self.nodes.pools.iter().flatten() {
-            pool.hurry();
+            pool.retime();
         }
     }
 
@@ -255,16 +279,15 @@ impl Pool for BlockPool {
 }
 
 impl Nodes {
-    fn pool(&self, n: usize) -> Option<&Worker<NodePool>> {
-        self.pools.get(n)?.as_ref().map(|pool| &**pool)
+    fn pool(&self, n: usize) -> Option<&KeptNode> {
+        self.pools.get(n)?.as_ref()
     }
 
     /// Returns the pool of the node that the calling task's next page would come from.
-    fn preferred(&self) -> Option<&Worker<NodePool>> {
+    fn preferred(&self) -> Option<&KeptNode> {
         self.pools
             .iter()
             .flatten()
-            .map(|pool| &**pool)
             .find(|pool| pool.node().is_preferred())
     }
 
@@ -272,46 +295,59 @@ impl Nodes {
         self.pool(n).map_or(0, |pool| pool.give_back(nr_pages))
     }
 
+    /// Takes room for blocks that come back. Those that are idle, and smaller ones, make room for the
+    /// longest.
+    fn room_for(&self, blocks: &Returned) -> usize {
+        let nr_pages = blocks.nr_pages();
+        let mut room = self.ledger.reserve(nr_pages);
+
+        if room < nr_pages {
+            let mut missing = nr_pages - room;
+
+            for pool in self.pools.iter().flatten() {
+                missing = missing.saturating_sub(pool.make_room(missing, blocks.longest()));
+            }
+            room += self.ledger.reserve(nr_pages - room);
+        }
+        room
+    }
+
     /// Puts what was collected of one node into its pool. Returns the pool if its thread is to be
     /// woken for it.
-    fn deliver(&self, batch: Option<(Node, Delivery)>, lingers: bool) -> Option<&Worker<NodePool>> {
+    fn deliver(&self, batch: Option<(Node, Delivery)>) -> Option<&KeptNode> {
         let (node, delivery) = batch?;
         let Some(pool) = self.pool(node.id() as usize) else {
             // Memory came to the node after the module did: its blocks are not kept.
             self.ledger.release(delivery.nr_pages());
             return None;
         };
+        let work = pool.put(delivery);
 
-        if pool.put(delivery, lingers) {
-            return Some(pool);
-        }
-        pool.schedule(self.ledger.trim());
-        None
+        pool.note(work).then_some(pool)
     }
 }
 
 impl Home for Nodes {
     fn take_back(&self, blocks: Returned) {
-        let lingers = blocks.lingers();
-        let mut room = self.ledger.reserve(blocks.nr_pages());
+        let mut room = self.room_for(&blocks);
         // Blocks of one node and order, which mostly come together.
         let mut batch: Option<(Node, Delivery)> = None;
         // Woken after the last batch, so that the thread finds all of it.
-        let mut wake: Option<&Worker<NodePool>> = None;
+        let mut wake: Option<&KeptNode> = None;
         let mut deliver = |batch| {
-            if let Some(pool) = self.deliver(batch, lingers) {
+            if let Some(pool) = self.deliver(batch) {
                 if let Some(other) = wake
                     .replace(pool)
                     .filter(|other| other.node() != pool.node())
                 {
-                    other.go_on_soon();
+                    other.zero_soon();
                 }
             }
         };
 
         blocks.for_each(|block| {
             // A block that is not kept is freed by its drop.
-            if block.nr_pages() > room || !block.is_sound() {
+            if block.nr_pages() > room {
                 return;
             }
 
@@ -343,7 +379,7 @@ impl Home for Nodes {
         });
         deliver(batch);
         if let Some(pool) = wake {
-            pool.go_on_soon();
+            pool.zero_soon();
         }
         if room > 0 {
             self.ledger.release(room);

@@ -10,20 +10,19 @@ use super::{
     orders::{
         BLOCK_ORDERS,
         MAX_ORDERS, //
-    },
-    REST, //
+    }, //
 };
 use crate::abstractions::{
-    background::Background,
     block::{
         Block,
         Dirty,
+        Kept,
         Zeroed, //
     },
     block_stack::BlockStack,
+    memory_failure::MemoryFailures,
     numa::Node, //
 };
-use core::mem;
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -44,19 +43,16 @@ const PORTION_PAGES: usize = 512;
 /// How many pages have to be zeroed before the thread is woken for them: 64 KiB with 4 KiB pages.
 const WORTH_WAKING: usize = 16;
 
-/// The most blocks that are taken under one hold of the lock.
-const BATCH: usize = 128;
+/// The most blocks that are taken under one hold of the lock, which looks at each of them.
+const BATCH: usize = 64;
 
 /// Which part of what may be kept is got in advance at most. For larger requests nothing is.
 const ADVANCE_SHARE: u64 = 4;
 
 /// The blocks of one order.
 struct Shelf {
-    zeroed: BlockStack<Zeroed>,
-    dirty: BlockStack<Dirty>,
-    /// Blocks that a device may still write: those that came lately, and those that came before
-    /// `State::rested` was set.
-    resting: [BlockStack<Dirty>; 2],
+    zeroed: BlockStack<Kept<Zeroed>>,
+    dirty: BlockStack<Kept<Dirty>>,
     /// How many blocks nobody has needed since the last trim.
     idle: usize,
     /// How many blocks to get in advance.
@@ -68,7 +64,6 @@ impl Shelf {
         Self {
             zeroed: BlockStack::new(order),
             dirty: BlockStack::new(order),
-            resting: [BlockStack::new(order), BlockStack::new(order)],
             idle: 0,
             wanted: 0,
         }
@@ -78,14 +73,8 @@ impl Shelf {
         self.zeroed.len() + self.dirty.len()
     }
 
-    fn nr_resting(&self) -> usize {
-        let [late, early] = &self.resting;
-
-        late.len() + early.len()
-    }
-
     fn dirty_pages(&self) -> usize {
-        (self.dirty.len() + self.nr_resting()) << self.dirty.order()
+        self.dirty.nr_pages()
     }
 
     fn nr_pages(&self) -> usize {
@@ -100,9 +89,7 @@ impl Shelf {
 /// What the lock protects.
 struct State {
     shelves: [Shelf; MAX_ORDERS],
-    /// When the earlier ones of the resting blocks have rested enough.
-    rested: Instant<Monotonic>,
-    /// When idle blocks go next; [`None`] if there was nothing when the thread last looked.
+    /// When idle blocks go next; [`None`] if there was nothing when that was last looked at.
     next_trim: Option<Instant<Monotonic>>,
     /// When a request last found too little here.
     last_miss: Option<Instant<Monotonic>>,
@@ -126,8 +113,18 @@ impl State {
 /// Blocks of one order on their way to a [`NodePool`], in room that the ledger has granted.
 pub(super) struct Delivery {
     n: usize,
-    zeroed: BlockStack<Zeroed>,
-    dirty: BlockStack<Dirty>,
+    zeroed: BlockStack<Kept<Zeroed>>,
+    dirty: BlockStack<Kept<Dirty>>,
+}
+
+/// What there is to do after a delivery.
+#[derive(Default)]
+pub(super) struct Work {
+    /// There is enough to zero to wake the thread for it: the next allocation zeroes a few pages
+    /// sooner than a thread wakes up.
+    pub(super) zeroing: bool,
+    /// After the idle time, what is kept has to be looked at: so far nothing was.
+    pub(super) trimming: bool,
 }
 
 impl Delivery {
@@ -144,12 +141,18 @@ impl Delivery {
     }
 
     /// Adds a block; one of another order comes back.
-    pub(super) fn add_zeroed(&mut self, block: Block<Zeroed>) -> Result<(), Block<Zeroed>> {
+    pub(super) fn add_zeroed(
+        &mut self,
+        block: Block<Kept<Zeroed>>,
+    ) -> Result<(), Block<Kept<Zeroed>>> {
         self.zeroed.push(block)
     }
 
     /// Adds a block; one of another order comes back.
-    pub(super) fn add_dirty(&mut self, block: Block<Dirty>) -> Result<(), Block<Dirty>> {
+    pub(super) fn add_dirty(
+        &mut self,
+        block: Block<Kept<Dirty>>,
+    ) -> Result<(), Block<Kept<Dirty>>> {
         self.dirty.push(block)
     }
 
@@ -164,35 +167,49 @@ impl Delivery {
     }
 }
 
-/// Blocks that are kept of one NUMA node, and the work of keeping them: a [`Background`] job.
+/// Blocks that are kept of one NUMA node.
 #[pin_data]
 pub(super) struct NodePool {
     node: Node,
     ledger: Arc<Ledger>,
+    failures: Arc<MemoryFailures>,
     #[pin]
     state: SpinLock<State>,
 }
 
 impl NodePool {
-    pub(super) fn new(node: Node, ledger: Arc<Ledger>) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            node,
-            ledger,
-            state <- new_spinlock!(State {
-                shelves: BLOCK_ORDERS.map(Shelf::new),
-                rested: Instant::now(),
-                next_trim: None,
-                last_miss: None,
+    /// Makes an empty pool. May sleep.
+    pub(super) fn new(
+        node: Node,
+        ledger: Arc<Ledger>,
+        failures: Arc<MemoryFailures>,
+    ) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                node,
+                ledger,
+                failures,
+                state <- new_spinlock!(State {
+                    shelves: BLOCK_ORDERS.map(Shelf::new),
+                    next_trim: None,
+                    last_miss: None,
+                }),
             }),
-        }? Error)
+            GFP_KERNEL,
+        )
     }
 
     pub(super) fn node(&self) -> Node {
         self.node
     }
 
+    /// Returns how long something idle is kept at least.
+    pub(super) fn idle_time(&self) -> Delta {
+        self.ledger.trim()
+    }
+
     /// Takes up to `wanted` zeroed blocks from shelf `n`; how many are taken at once is limited.
-    pub(super) fn take_zeroed(&self, n: usize, wanted: usize) -> BlockStack<Zeroed> {
+    pub(super) fn take_zeroed(&self, n: usize, wanted: usize) -> BlockStack<Kept<Zeroed>> {
         let blocks = {
             let mut state = self.state.lock();
             let shelf = state.shelf(n);
@@ -208,13 +225,16 @@ impl NodePool {
 
     /// Takes up to `wanted` dirty blocks from shelf `n`, but no more than one portion: so whoever
     /// zeroes them shares the work with the background.
-    pub(super) fn take_dirty(&self, n: usize, order: u32, wanted: usize) -> BlockStack<Dirty> {
+    pub(super) fn take_dirty(
+        &self,
+        n: usize,
+        order: u32,
+        wanted: usize,
+    ) -> BlockStack<Kept<Dirty>> {
         let blocks = {
             let mut state = self.state.lock();
             let shelf = state.shelf(n);
-            let blocks = shelf
-                .dirty
-                .take(wanted.min((PORTION_PAGES >> order).max(1)));
+            let blocks = shelf.dirty.take(wanted.min(portion(order)));
 
             shelf.note_use();
             blocks
@@ -254,32 +274,36 @@ impl NodePool {
         true
     }
 
-    /// Puts blocks in whose room is reserved. Returns whether it is worth waking the thread for those
-    /// that have to be zeroed: the next allocation zeroes a few pages sooner than a thread wakes up.
-    pub(super) fn put(&self, delivery: Delivery, lingers: bool) -> bool {
+    /// Puts blocks in whose room is reserved.
+    pub(super) fn put(&self, delivery: Delivery) -> Work {
         let nr_pages = delivery.nr_pages();
         let brings_dirty = delivery.dirty.len() > 0;
 
         if nr_pages == 0 {
-            return false;
+            return Work::default();
         }
         self.node.account_reclaimable(nr_pages as isize);
 
-        let mut state = self.state.lock();
+        let work = {
+            let mut state = self.state.lock();
+            let trimming = state.next_trim.is_none();
 
-        if state.next_trim.is_none() {
-            state.next_trim = Some(Instant::now() + self.ledger.trim());
-        }
+            if trimming {
+                state.next_trim = Some(Instant::now() + self.ledger.trim());
+            }
 
-        let shelf = state.shelf(delivery.n);
+            let shelf = state.shelf(delivery.n);
 
-        shelf.zeroed.append(delivery.zeroed);
-        if lingers {
-            shelf.resting[0].append(delivery.dirty);
-        } else {
+            shelf.zeroed.append(delivery.zeroed);
             shelf.dirty.append(delivery.dirty);
-        }
-        brings_dirty && state.dirty_pages() >= WORTH_WAKING
+            Work {
+                zeroing: brings_dirty && state.dirty_pages() >= WORTH_WAKING,
+                trimming,
+            }
+        };
+
+        self.shed(nr_pages);
+        work
     }
 
     /// Returns how many pages are kept.
@@ -292,14 +316,50 @@ impl NodePool {
         self.state.lock().dirty_pages()
     }
 
-    /// Frees what is beyond the cap: that may have been lowered while blocks were on their way here,
-    /// where nobody could find them.
-    pub(super) fn shed(&self) {
-        let excess = self.ledger.excess();
+    /// Frees what is beyond the cap, which may have been lowered while blocks were on their way here,
+    /// where nobody could find them: of as many pages as came, for others have their own to free.
+    fn shed(&self, came: usize) {
+        let excess = self.ledger.excess().min(came);
 
         if excess > 0 {
             self.give_back(excess);
         }
+    }
+
+    /// Frees blocks of up to about `nr_pages` pages to make room for ones of `larger` pages each: those
+    /// that nobody has needed since the last trim, and smaller ones, of which the machine has more.
+    pub(super) fn make_room(&self, nr_pages: usize, larger: usize) -> usize {
+        let mut freed = 0;
+
+        for (n, order) in BLOCK_ORDERS.iter().enumerate().rev() {
+            if 1 << order == larger {
+                continue;
+            }
+
+            let mut left = {
+                let mut state = self.state.lock();
+                let shelf = state.shelf(n);
+
+                if 1 << order < larger {
+                    usize::MAX
+                } else {
+                    shelf.idle
+                }
+            };
+
+            for kind in [Kind::Dirty, Kind::Zeroed] {
+                while freed < nr_pages && left > 0 {
+                    let now = self.free(n, kind, (nr_pages - freed).min(left.saturating_mul(1 << order)));
+
+                    if now == 0 {
+                        break;
+                    }
+                    freed += now;
+                    left = left.saturating_sub(now >> order);
+                }
+            }
+        }
+        freed
     }
 
     /// Frees blocks of at least `nr_pages` pages, if there are so many, and returns how many pages
@@ -313,7 +373,7 @@ impl NodePool {
             shelf.wanted = 0;
         }
 
-        for kind in [Kind::Dirty, Kind::Resting, Kind::Zeroed] {
+        for kind in [Kind::Dirty, Kind::Zeroed] {
             for n in (0..MAX_ORDERS).rev() {
                 while freed < nr_pages {
                     let now = self.free(n, kind, nr_pages - freed);
@@ -333,7 +393,7 @@ impl NodePool {
         let Some(order) = BLOCK_ORDERS.get(n) else {
             return 0;
         };
-        let wanted = nr_pages.min(PORTION_PAGES).div_ceil(1 << order);
+        let wanted = nr_pages.div_ceil(1 << order).min(portion(order));
         let mut state = self.state.lock();
         let shelf = state.shelf(n);
         // What is taken is freed when these are dropped, after the lock.
@@ -343,11 +403,6 @@ impl NodePool {
         match kind {
             Kind::Dirty => dirty = shelf.dirty.take(wanted),
             Kind::Zeroed => zeroed = shelf.zeroed.take(wanted),
-            Kind::Resting => {
-                for resting in &mut shelf.resting {
-                    dirty.append(resting.take(wanted.saturating_sub(dirty.len())));
-                }
-            }
         }
         shelf.note_use();
         drop(state);
@@ -366,38 +421,10 @@ impl NodePool {
         }
     }
 
-    /// Has blocks that have rested enough zeroed. Returns how long the others have to rest, if there
-    /// are any.
-    fn wake_rested(&self, now: Instant<Monotonic>) -> Option<Delta> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-
-        if state.shelves.iter().all(|shelf| shelf.nr_resting() == 0) {
-            return None;
-        }
-        if now - state.rested < Delta::ZERO {
-            return Some(state.rested - now);
-        }
-
-        for shelf in &mut state.shelves {
-            let [late, early] = &mut shelf.resting;
-            let nothing = BlockStack::new(late.order());
-            let rested = mem::replace(early, mem::replace(late, nothing));
-
-            shelf.dirty.append(rested);
-        }
-        state.rested = now + REST;
-        Some(REST)
-    }
-
     /// Zeroes a portion. Returns whether there was something to do.
-    fn zero_some(&self) -> bool {
+    pub(super) fn zero_some(&self) -> bool {
         for (n, order) in BLOCK_ORDERS.iter().enumerate() {
-            let mut blocks = {
-                let mut state = self.state.lock();
-
-                state.shelf(n).dirty.take((PORTION_PAGES >> order).max(1))
-            };
+            let mut blocks = self.state.lock().shelf(n).dirty.take(portion(order));
             let mut zeroed = BlockStack::new(order);
 
             if blocks.len() == 0 {
@@ -405,42 +432,42 @@ impl NodePool {
             }
             while let Some(block) = blocks.pop() {
                 let nr_pages = block.nr_pages();
+                // One that is not fit any more goes back. A kernel thread gets no signal that could
+                // end the zeroing.
+                let block = block.recheck(&self.failures).ok();
+                let block = block.and_then(|block| block.zero().ok());
 
-                if !block.is_intact() {
-                    self.taken(nr_pages);
-                    continue;
-                }
-                // A kernel thread gets no signal that could end this.
-                match block.zero().map(|block| zeroed.push(block)) {
-                    Ok(Ok(())) => self.ledger.zeroed_background.add(bytes(nr_pages)),
+                match block.map(|block| zeroed.push(block.keep())) {
+                    Some(Ok(())) => self.ledger.zeroed_background.add(bytes(nr_pages)),
                     _ => self.taken(nr_pages),
                 }
             }
+
+            let came = zeroed.nr_pages();
+
             self.state.lock().shelf(n).zeroed.append(zeroed);
-            self.shed();
+            self.shed(came);
             return true;
         }
         false
     }
 
     /// Gets a portion of the blocks that are wanted in advance, as far as memory is free at once.
-    /// Returns whether there is more to do.
-    fn refill_some(&self) -> bool {
+    /// Returns what there is to do then, or [`None`] if none are wanted.
+    pub(super) fn refill_some(&self) -> Option<Work> {
         for (n, order) in BLOCK_ORDERS.iter().enumerate() {
-            let portion = {
+            let nr_blocks = {
                 let mut state = self.state.lock();
                 let shelf = state.shelf(n);
-                let missing = shelf
-                    .wanted
-                    .saturating_sub(shelf.ready() + shelf.nr_resting());
+                let missing = shelf.wanted.saturating_sub(shelf.ready());
 
                 if missing == 0 {
                     shelf.wanted = 0;
                 }
-                missing.min((PORTION_PAGES >> order).max(1))
+                missing.min(portion(order))
             };
 
-            if portion == 0 {
+            if nr_blocks == 0 {
                 continue;
             }
 
@@ -448,14 +475,14 @@ impl NodePool {
                 continue;
             };
 
-            for _ in 0..portion {
+            for _ in 0..nr_blocks {
                 if !self.ledger.reserve_all(1 << order) {
                     break;
                 }
 
                 let block = Block::alloc_on_node(self.node, order).ok();
 
-                if block.is_none_or(|block| delivery.add_zeroed(block).is_err()) {
+                if block.is_none_or(|block| delivery.add_zeroed(block.keep()).is_err()) {
                     self.ledger.release(1 << order);
                     break;
                 }
@@ -464,19 +491,20 @@ impl NodePool {
             let got = delivery.nr_pages();
 
             self.ledger.refilled.add(bytes(got));
-            self.put(delivery, false);
-            self.shed();
-            if got >> order < portion {
+            let work = self.put(delivery);
+
+            if got >> order < nr_blocks {
                 self.state.lock().shelf(n).wanted = 0;
             }
-            return true;
+            return Some(work);
         }
-        false
+        None
     }
 
     /// Frees what nobody has needed since this was last done, when it is due. Returns after what
     /// time it is due again, or [`None`] if nothing is left.
-    fn trim(&self, now: Instant<Monotonic>) -> Option<Delta> {
+    pub(super) fn trim(&self) -> Option<Delta> {
+        let now = Instant::now();
         let (due, idle) = {
             let mut state = self.state.lock();
             let mut idle = [0; MAX_ORDERS];
@@ -530,32 +558,10 @@ impl NodePool {
 #[derive(Clone, Copy)]
 enum Kind {
     Dirty,
-    Resting,
     Zeroed,
 }
 
-impl Background for NodePool {
-    fn run(&self) -> Option<Delta> {
-        let now = Instant::now();
-        let rest = self.wake_rested(now);
-        let excess = self.ledger.excess();
-
-        // What was being zeroed when the cap was lowered.
-        if excess > 0 {
-            self.give_back(excess);
-        }
-        if self.zero_some() || self.refill_some() {
-            return Some(Delta::ZERO);
-        }
-        match (rest, self.trim(now)) {
-            (Some(rest), Some(trim)) if rest < trim => Some(rest),
-            (Some(rest), None) => Some(rest),
-            (_, trim) => trim,
-        }
-    }
-
-    fn end(&self) {
-        // So that what is freed does not count as reclaimable for ever.
-        self.give_back(usize::MAX);
-    }
+/// Returns how many blocks of an order are zeroed, allocated or freed in one go.
+fn portion(order: u32) -> usize {
+    (PORTION_PAGES >> order).clamp(1, BATCH)
 }

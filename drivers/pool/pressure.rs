@@ -3,9 +3,7 @@
 //! What makes a pool give everything back, for as long as the value lives.
 
 use crate::abstractions::reclaim::{
-    GivesBackOn,
-    MemoryGoingOffline,
-    OutOfMemory,
+    OomNotifier,
     Reclaim,
     Shrinker, //
 };
@@ -14,13 +12,14 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A pool's ties to memory reclaim, to the OOM killer and to memory hotplug.
+/// A pool's ties to memory reclaim and to the OOM killer.
+///
+/// There is none to memory hotplug: the kernel isolates a range before it tells anybody, and takes our
+/// pages for unmovable.
 #[pin_data]
 pub(super) struct Pressure<T: Reclaim> {
     #[pin]
-    out_of_memory: GivesBackOn<OutOfMemory, T>,
-    #[pin]
-    going_offline: GivesBackOn<MemoryGoingOffline, T>,
+    out_of_memory: OomNotifier<T>,
     shrinker: Shrinker<T>,
 }
 
@@ -29,8 +28,7 @@ impl<T: Reclaim> Pressure<T> {
     pub(super) fn on(name: &'static CStr, pool: Arc<T>) -> Result<Pin<KBox<Self>>> {
         KBox::try_pin_init(
             try_pin_init!(Self {
-                out_of_memory <- GivesBackOn::register(pool.clone()),
-                going_offline <- GivesBackOn::register(pool.clone()),
+                out_of_memory <- OomNotifier::register(pool.clone()),
                 shrinker: Shrinker::register(name, pool)?,
             }? Error),
             GFP_KERNEL,

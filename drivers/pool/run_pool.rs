@@ -2,10 +2,15 @@
 
 //! Runs of any length from a contiguous area, few of them and kept for a short time.
 //!
-//! The other users of the area cannot ask for them: so little is kept, and all of it goes back
-//! before the heap says that there is no memory. A run that is used again and again goes back, too,
-//! when it has been kept for long enough altogether: else it would stay for ever where it happens to
-//! lie, in the middle of the area perhaps. The next one comes from the first place that is free.
+//! The other users of the area cannot ask for them, and many try but once: a camera's driver that is
+//! told to start again, say. So what is kept must not be what they lack. It is little, goes soon, and
+//! goes at once when the last living buffer does: who closes everything means to leave. A run whose
+//! buffer has lived for longer than it could be kept is not kept at all: there is no loop to serve,
+//! and a camera's buffers are such. All of it goes before the heap says that there is no memory.
+//!
+//! A run that is used again and again goes back, too, when it has been kept for long enough altogether:
+//! else it would stay for ever where it happens to lie, in the middle of the area perhaps. The next
+//! one comes from the first place that is free.
 
 use super::{
     ledger::{
@@ -13,14 +18,10 @@ use super::{
         Ledger, //
     },
     pressure::Pressure,
-    Pool,
-    REST, //
+    Pool, //
 };
 use crate::abstractions::{
-    background::{
-        Background,
-        Worker, //
-    },
+    background::Background,
     block::{
         Block,
         Zeroed, //
@@ -32,33 +33,51 @@ use crate::abstractions::{
         ReturnedBlock, //
     },
     cma::CmaArea,
-    numa::Node,
-    reclaim::Reclaim, //
+    contiguous::ContiguousMemory,
+    delayed_work::DelayedWork,
+    memory_failure::MemoryFailures,
+    reclaim::Reclaim,
+    task, //
 };
 use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
         Arc,
         SpinLock,
         UniqueArc, //
     },
     time::{
+        delay::fsleep,
         Delta,
         Instant,
         Monotonic, //
     }, //
 };
 
-/// Default of `pool_cap`, in bytes: a 4K frame of 12 bits a pixel, and a quarter of the area that
-/// Debian's ARM kernels have.
-const CAP: u64 = 16 << 20;
+/// Default of `pool_cap`, in bytes: a frame of 1080 lines at 12 bits a pixel, and a sixteenth of the
+/// area that Debian's arm64 kernels have.
+const CAP: u64 = 4 << 20;
 
 /// Default of `pool_trim_ms`.
-const TRIM: Delta = Delta::from_millis(500);
+const TRIM: Delta = Delta::from_millis(100);
 
 /// The most runs that are kept.
 const MAX_RUNS: usize = 16;
+
+/// After how long to look again at pages that others still use.
+const RETRY: Delta = Delta::from_millis(100);
+
+/// How often to look whether a run that was being zeroed has been let go.
+const HAND_POLL: Delta = Delta::from_millis(1);
+
+/// How often to look for that when a buffer is closed, where nobody expects to wait.
+const HAND_POLLS_AT_CLOSE: usize = 10;
 
 /// A run that is kept.
 struct Run {
@@ -67,8 +86,6 @@ struct Run {
     since: Instant<Monotonic>,
     /// How long it was kept before that, between other buffers.
     kept_before: Delta,
-    /// Whether a device may still write it for a while.
-    lingers: bool,
 }
 
 impl Run {
@@ -84,43 +101,71 @@ impl Run {
     fn kept(&self, now: Instant<Monotonic>) -> Delta {
         self.kept_before + (now - self.since)
     }
+}
 
-    /// Returns how long it has to rest before it can be zeroed.
-    fn rest(&self, now: Instant<Monotonic>) -> Delta {
-        let rested = now - self.since;
-
-        if self.lingers && rested < REST {
-            REST - rested
-        } else {
-            Delta::ZERO
-        }
-    }
+/// What the lock protects.
+struct State {
+    /// Has room for [`MAX_RUNS`], so that nothing is allocated under the lock.
+    runs: KVec<Run>,
+    /// Whether a run is being zeroed, and thus in nobody's list.
+    in_hand: bool,
 }
 
 /// The runs, and the work of keeping them.
 #[pin_data]
 struct Runs {
+    memory: Arc<ContiguousMemory>,
+    failures: Arc<MemoryFailures>,
     ledger: Ledger,
-    /// Has room for [`MAX_RUNS`], so that nothing is allocated under the lock.
+    /// How many buffers there are.
+    living: Atomic<usize>,
+    /// Asks that the run that is being zeroed be let go.
+    let_go: Atomic<bool>,
     #[pin]
-    runs: SpinLock<KVec<Run>>,
+    state: SpinLock<State>,
 }
 
 impl Runs {
     /// Takes the first run for which `wanted` says yes.
     fn take(&self, wanted: impl FnMut(&Run) -> bool) -> Option<Run> {
         let run = {
-            let mut runs = self.runs.lock();
-            let n = runs.iter().position(wanted)?;
+            let mut state = self.state.lock();
+            let n = state.runs.iter().position(wanted)?;
 
-            runs.remove(n).ok()?
+            state.runs.remove(n).ok()?
         };
 
+        self.taken(&run);
+        Some(run)
+    }
+
+    /// Takes a run that has to be zeroed; [`Self::put_down`] tells the others that it is zeroed, or
+    /// gone.
+    fn take_in_hand(&self) -> Option<Run> {
+        let run = {
+            let mut state = self.state.lock();
+            let n = state.runs.iter().position(Run::is_dirty)?;
+            let run = state.runs.remove(n).ok()?;
+
+            state.in_hand = true;
+            self.let_go.store(false, Relaxed);
+            run
+        };
+
+        self.taken(&run);
+        Some(run)
+    }
+
+    fn put_down(&self) {
+        self.state.lock().in_hand = false;
+    }
+
+    /// Settles the sums for a run that has left.
+    fn taken(&self, run: &Run) {
         self.ledger.release(run.nr_pages());
         run.block
             .node()
             .account_reclaimable(-(run.nr_pages() as isize));
-        Some(run)
     }
 
     /// Keeps a run, if there is room. Returns it if not.
@@ -133,7 +178,7 @@ impl Runs {
         }
         node.account_reclaimable(nr_pages as isize);
 
-        let result = self.runs.lock().push_within_capacity(run);
+        let result = self.state.lock().runs.push_within_capacity(run);
 
         result.map_err(|error| {
             self.ledger.release(nr_pages);
@@ -157,6 +202,46 @@ impl Runs {
         }
         freed
     }
+
+    /// Frees all runs, the one that is being zeroed, too, as long as `go_on` agrees to wait a little
+    /// longer for that. Returns whether there was any.
+    fn free_all(&self, mut go_on: impl FnMut() -> bool) -> bool {
+        let freed = self.free_until(|_| false);
+        let mut waited = false;
+
+        while self.state.lock().in_hand && go_on() {
+            self.let_go.store(true, Relaxed);
+            waited = true;
+            fsleep(HAND_POLL);
+        }
+        freed + self.free_until(|_| false) > 0 || waited
+    }
+
+    /// Zeroes a run that has to be, unless there is none. Returns whether there was one.
+    fn zero_one(&self) -> bool {
+        let Some(run) = self.take_in_hand() else {
+            return false;
+        };
+        let nr_pages = run.nr_pages();
+
+        if let ReturnedBlock::Dirty(block) = run.block {
+            // One that is not fit any more goes back, and so does one that somebody needs.
+            let block = block.recheck(&self.failures).ok();
+            let zeroed =
+                block.and_then(|block| block.zero_while(|| !self.let_go.load(Relaxed)).ok());
+
+            if let Some(block) = zeroed.filter(|_| self.living.load(Relaxed) > 0) {
+                self.ledger.zeroed_background.add(bytes(nr_pages));
+                // Freed if its room was taken meanwhile.
+                let _ = self.put(Run {
+                    block: ReturnedBlock::Zeroed(block.keep()),
+                    ..run
+                });
+            }
+        }
+        self.put_down();
+        true
+    }
 }
 
 impl Background for Runs {
@@ -164,43 +249,21 @@ impl Background for Runs {
         let now = Instant::now();
         let trim = self.ledger.trim();
 
+        self.memory.retry();
         // What was being zeroed when the cap was lowered.
         self.free_until(|_| self.ledger.excess() == 0);
         while let Some(run) = self.take(|run| run.kept(now) >= trim) {
             self.ledger.trimmed.add(bytes(run.nr_pages()));
         }
-
-        if let Some(run) = self.take(|run| run.is_dirty() && run.rest(now).is_zero()) {
-            let nr_pages = run.nr_pages();
-
-            // A kernel thread gets no signal that could end the zeroing.
-            if let ReturnedBlock::Dirty(block) = run.block {
-                if let Ok(block) = block.zero_in_background() {
-                    self.ledger.zeroed_background.add(bytes(nr_pages));
-                    // Freed if its room was taken meanwhile.
-                    let _ = self.put(Run {
-                        block: ReturnedBlock::Zeroed(block),
-                        lingers: false,
-                        ..run
-                    });
-                }
-            }
+        if self.zero_one() {
             return Some(Delta::ZERO);
         }
 
-        let runs = self.runs.lock();
+        let state = self.state.lock();
+        let trims = state.runs.iter().map(|run| trim - run.kept(now));
+        let retry = self.memory.keeps_aside().then_some(RETRY);
 
-        runs.iter()
-            .map(|run| {
-                let idle = trim - run.kept(now);
-
-                if run.is_dirty() && run.rest(now) < idle {
-                    run.rest(now)
-                } else {
-                    idle
-                }
-            })
-            .min_by_key(|delay| delay.as_nanos())
+        Iterator::chain(trims, retry).min_by_key(|delay| delay.as_nanos())
     }
 
     fn end(&self) {
@@ -209,9 +272,9 @@ impl Background for Runs {
     }
 }
 
-/// The runs with the thread that does the work.
+/// The runs with the work.
 struct Shared {
-    worker: Pin<KBox<Worker<Runs>>>,
+    work: Arc<DelayedWork<Runs>>,
 }
 
 /// The way back of a run that a buffer has.
@@ -219,11 +282,12 @@ struct WayBack {
     shared: Arc<Shared>,
     /// How long the run has been kept before, since it was allocated from the area.
     kept_before: Delta,
+    /// Since when the buffer lives.
+    born: Instant<Monotonic>,
 }
 
 /// Contiguous memory for buffers, of which some is kept warm. Dropping it frees all that is kept.
 pub(crate) struct RunPool {
-    area: CmaArea,
     // In this order: nobody asks for memory back after the first is gone.
     _pressure: Pin<KBox<Pressure<Shared>>>,
     shared: Arc<Shared>,
@@ -232,20 +296,23 @@ pub(crate) struct RunPool {
 impl RunPool {
     /// Makes a pool for `area`. May sleep.
     pub(crate) fn new(area: CmaArea) -> Result<Self> {
-        let runs = KVec::with_capacity(MAX_RUNS, GFP_KERNEL)?;
-        let node = Node::any().ok_or(ENODEV)?;
-        let worker = Worker::start(
-            c"dma_heap_cma",
-            node,
-            try_pin_init!(Runs {
-                ledger: Ledger::new(CAP, TRIM),
-                runs <- new_spinlock!(runs),
-            }? Error),
-        )?;
-        let shared = Arc::new(Shared { worker }, GFP_KERNEL)?;
+        let state = State {
+            runs: KVec::with_capacity(MAX_RUNS, GFP_KERNEL)?,
+            in_hand: false,
+        };
+        let memory = ContiguousMemory::new(area)?;
+        let failures = MemoryFailures::listen()?;
+        let work = DelayedWork::new(pin_init!(Runs {
+            memory,
+            failures,
+            ledger: Ledger::new(CAP, TRIM),
+            living: Atomic::new(0),
+            let_go: Atomic::new(false),
+            state <- new_spinlock!(state),
+        }))?;
+        let shared = Arc::new(Shared { work }, GFP_KERNEL)?;
 
         Ok(Self {
-            area,
             _pressure: Pressure::on(c"dma-heap-runs", shared.clone())?,
             shared,
         })
@@ -262,49 +329,61 @@ impl RunPool {
         let shared = self.shared.clone();
 
         list.push(block)?;
-        list.set_home(Arc::new(
+
+        let home = Arc::new(
             WayBack {
                 shared,
                 kept_before,
+                born: Instant::now(),
             },
             GFP_KERNEL,
-        )?);
+        )?;
+
+        let _ = self.shared.work.living.fetch_add(1, Relaxed);
+        list.set_home(home);
         Ok(list)
     }
 
-    /// Also returns how long the run has been kept since it was allocated from the area.
-    fn take_run(&self, nr_pages: usize) -> Result<(Block<Zeroed>, Delta)> {
-        let runs = &self.shared.worker;
-        let now = Instant::now();
-        let kept = runs
-            .take(|run| run.nr_pages() == nr_pages && !run.is_dirty())
-            .or_else(|| runs.take(|run| run.nr_pages() == nr_pages && run.rest(now).is_zero()));
+    /// Takes a kept run that is fit. Also returns how long it has been kept since it was allocated
+    /// from the area.
+    fn take_kept(&self, nr_pages: usize) -> Option<Result<(Block<Zeroed>, Delta)>> {
+        let runs = &self.shared.work;
 
-        if let Some(run) = kept {
-            let kept_before = run.kept(now);
-
-            runs.ledger.hits.add(bytes(nr_pages));
+        loop {
+            let run = runs
+                .take(|run| run.nr_pages() == nr_pages && !run.is_dirty())
+                .or_else(|| runs.take(|run| run.nr_pages() == nr_pages))?;
+            let kept_before = run.kept(Instant::now());
+            // One that is not fit any more goes back.
             let block = match run.block {
-                ReturnedBlock::Zeroed(block) => block,
-                ReturnedBlock::Dirty(block) => {
+                ReturnedBlock::Zeroed(block) => block.recheck(&runs.failures).ok().map(Ok),
+                ReturnedBlock::Dirty(block) => block.recheck(&runs.failures).ok().map(|block| {
                     runs.ledger.zeroed_inline.add(bytes(nr_pages));
-                    block.zero().map_err(|_| EINTR)?
-                }
+                    block.zero().map_err(|_| EINTR)
+                }),
             };
 
-            return Ok((block, kept_before));
+            if let Some(block) = block {
+                runs.ledger.hits.add(bytes(nr_pages));
+                return Some(block.map(|block| (block, kept_before)));
+            }
+            self.shared.look_after_aside();
+        }
+    }
+
+    fn take_run(&self, nr_pages: usize) -> Result<(Block<Zeroed>, Delta)> {
+        if let Some(kept) = self.take_kept(nr_pages) {
+            return kept;
         }
 
-        let block = match Block::alloc_contiguous(self.area, nr_pages) {
+        let runs = &self.shared.work;
+        let block = match Block::alloc_contiguous(&runs.memory, nr_pages) {
             Err(e) if e == ENOMEM => {
-                let freed = runs.free_until(|_| false);
-
-                // The thread may have one in its hands, which it puts back or frees.
-                runs.settle();
-                if freed + runs.free_until(|_| false) == 0 {
+                // Whoever waits here can be killed.
+                if !runs.free_all(|| !task::fatal_signal_pending()) {
                     return Err(ENOMEM);
                 }
-                Block::alloc_contiguous(self.area, nr_pages)
+                Block::alloc_contiguous(&runs.memory, nr_pages)
             }
             result => result,
         }?;
@@ -316,35 +395,52 @@ impl RunPool {
 
 impl Pool for RunPool {
     fn ledger(&self) -> &Ledger {
-        &self.shared.worker.ledger
+        &self.shared.work.ledger
     }
 
     fn shed(&self) {
-        let runs = &self.shared.worker;
+        let runs = &self.shared.work;
 
         runs.free_until(|_| runs.ledger.excess() == 0);
     }
 
     fn retime(&self) {
-        self.shared.worker.hurry();
+        self.shared.work.hurry();
     }
 
     fn dirty(&self) -> u64 {
-        let runs = self.shared.worker.runs.lock();
+        let state = self.shared.work.state.lock();
 
-        runs.iter()
+        state
+            .runs
+            .iter()
             .filter(|run| run.is_dirty())
             .map(|run| bytes(run.nr_pages()))
             .sum()
     }
 }
 
+impl Shared {
+    /// Has what could not go back to the area looked at again later.
+    fn look_after_aside(&self) {
+        if self.work.memory.keeps_aside() {
+            self.work.go_on_soon();
+        }
+    }
+}
+
 impl Home for WayBack {
     fn take_back(&self, blocks: Returned) {
-        let lingers = blocks.lingers();
-        let worker = &self.shared.worker;
-        let ledger = &worker.ledger;
-        let left = ledger.trim() - self.kept_before;
+        let work = &self.shared.work;
+        let ledger = &work.ledger;
+        let now = Instant::now();
+        let trim = ledger.trim();
+        let left = if now - self.born < trim {
+            trim - self.kept_before
+        } else {
+            Delta::ZERO
+        };
+        let is_last = work.living.fetch_sub(1, Full) == 1;
 
         blocks.for_each(|block| {
             let length = bytes(block.nr_pages());
@@ -355,7 +451,7 @@ impl Home for WayBack {
 
             counter.add(length);
             // One that is not kept is freed by its drop.
-            if !block.is_sound() {
+            if is_last {
                 return;
             }
             if left <= Delta::ZERO {
@@ -365,29 +461,36 @@ impl Home for WayBack {
 
             let run = Run {
                 block,
-                since: Instant::now(),
+                since: now,
                 kept_before: self.kept_before,
-                lingers,
             };
             let is_dirty = run.is_dirty();
 
-            if worker.put(run).is_err() {
-                return;
-            }
-            if is_dirty {
-                worker.go_on_soon();
-            } else {
-                worker.schedule(left);
+            if work.put(run).is_ok() {
+                if is_dirty {
+                    work.go_on_soon();
+                } else {
+                    work.schedule(left);
+                }
             }
         });
+        // Others may have come and gone meanwhile.
+        if work.living.load(Relaxed) == 0 {
+            let mut polls = 0..HAND_POLLS_AT_CLOSE;
+
+            work.free_all(|| polls.next().is_some());
+        }
+        self.shared.look_after_aside();
     }
 }
 
 impl Reclaim for Shared {
     fn count(&self, node: usize) -> usize {
-        let runs = self.worker.runs.lock();
+        let state = self.work.state.lock();
 
-        runs.iter()
+        state
+            .runs
+            .iter()
             .filter(|run| run.block.node().id() as usize == node)
             .map(|run| run.nr_pages())
             .sum()
@@ -398,21 +501,21 @@ impl Reclaim for Shared {
 
         while freed < nr_pages {
             match self
-                .worker
+                .work
                 .take(|run| run.block.node().id() as usize == node)
             {
                 Some(run) => freed += run.nr_pages(),
                 None => break,
             }
         }
-        self.worker.ledger.reclaimed.add(bytes(freed));
+        self.work.ledger.reclaimed.add(bytes(freed));
         freed
     }
 
     fn give_back_all(&self) -> usize {
-        let freed = self.worker.free_until(|_| false);
+        let freed = self.work.free_until(|_| false);
 
-        self.worker.ledger.reclaimed.add(bytes(freed));
+        self.work.ledger.reclaimed.add(bytes(freed));
         freed
     }
 }

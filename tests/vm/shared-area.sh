@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-plan 6
+plan 8
 
 ours=default_cma_region-pooled
 theirs=default_cma_region
@@ -13,7 +13,11 @@ dir=$(heap_dir "$ours")
 trim_ms=3000
 area=$(awk '/^CmaTotal:/ { print int($2 / 1024) }' /proc/meminfo)
 half=$((area / 2))
-cap=$(cat "$dir/pool_cap")
+# More than it keeps by itself, and beside a living buffer: without one it keeps nothing.
+cap=16777216
+hold $ours 4K
+ok $? "ours has a living buffer"
+living=$holder
 
 # take HEAP MIB
 take() { dmaheap alloc "$1" "$2M" --hold 1ms >/dev/null 2>&1; }
@@ -84,4 +88,12 @@ wait_for "$most"
 # A try takes its time as well.
 at_least "within pool_trim_ms the other user has what it wants" $((trim_ms + 1500)) "$time"
 diag "after $time ms; pool_trim_ms is $trim_ms; $held bytes were kept"
+
+# Nobody waits for what is kept when the last buffer goes.
+for size in 8 6 2; do
+	take $ours "$size"
+done
+release "$living"
+used_up_to $ours 0
+is "nothing is kept without a living buffer" "$(cat "$dir/pool_held")" 0
 finish

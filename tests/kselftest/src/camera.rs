@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a camera without scatter-gather refuses a scattered buffer",
         scattered,
     ),
+    (
+        "a driver gets in one try what a closed buffer had",
+        single_attempt,
+    ),
 ];
 
 /// What vivid calls its ways to reach a buffer, by the numbers of its parameter
@@ -56,6 +60,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The smallest picture that vivid makes.
 const SIZE: (u32, u32) = (320, 180);
+
+/// One of which its driver needs several, each of 4 MiB.
+const LARGE: (u32, u32) = (1920, 1080);
 
 /// The first vivid that has this allocator, if there is one.
 fn open(allocator: Allocator) -> Result<Option<Capture>, dma_heap::Error> {
@@ -271,4 +278,81 @@ fn scattered(target: &Target) -> TestResult {
         capture.remove_queue()?;
         Ok(Pass)
     })
+}
+
+/// How often a driver tries, each time once.
+const ATTEMPTS: usize = 20;
+
+/// What a buffer has that is closed before: a large one, and one that a heap might
+/// keep.
+const CLOSED: [u64; 2] = [16 << 20, 3 << 20];
+
+/// How long a buffer lives: not the life of one in a loop.
+const LIFE: Duration = Duration::from_millis(150);
+
+/// The part of the area in which a driver looks for memory; others hold the rest.
+const AREA: u64 = 64 << 20;
+
+/// A program that changes a camera's mode closes its buffers, and the driver then
+/// allocates its own from the same area: it tries once, and other users of the area
+/// are no excuse.
+fn single_attempt(target: &Target) -> TestResult {
+    if !target.is_contiguous() {
+        return skip("the heap does not promise contiguous buffers");
+    }
+    if target.name() == "carveout" {
+        return skip("what is set aside for the heap does not go back to the area");
+    }
+    let area = system::meminfo("CmaTotal")?;
+    if area < AREA {
+        return skip("the contiguous area has less than 64 MiB");
+    }
+    with(target, Allocator::DmaContig, |capture, _| {
+        let (width, height) = LARGE;
+        let format = capture.set_size(width, height)?;
+        // In whole MiB, to which the area aligns.
+        let frame = u64::from(format.size).next_multiple_of(1 << 20);
+        for others in [0, AREA / 4, AREA / 2] {
+            let room = AREA - others;
+            let held = hold(target, area - room)?;
+            let frames = u32::try_from(fitting(target, frame, room / frame)?)?;
+            for closed in CLOSED {
+                for attempt in 1..=ATTEMPTS {
+                    let before = target.heap.alloc((room - closed) / 2)?;
+                    let buffer = target.heap.alloc(closed)?;
+                    drop(before);
+                    std::thread::sleep(LIFE);
+                    drop(buffer);
+                    let got = capture.allocate_own(frames);
+                    if !matches!(got, Ok(got) if got == frames) {
+                        return fail(format!(
+                            "try {attempt} of {frames} frames of {} bytes: {got:?}, with \
+                             {others} of {AREA} bytes held by others, after {closed} were closed",
+                            format.size
+                        ));
+                    }
+                    capture.allocate_own(0)?;
+                }
+            }
+            drop(held);
+        }
+        Ok(Pass)
+    })
+}
+
+/// How many of `most` buffers of `bytes` can be had at once: pages in their way may
+/// be such that do not move.
+fn fitting(target: &Target, bytes: u64, most: u64) -> Result<u64, Failure> {
+    let buffers: Vec<_> = (0..most).map_while(|_| target.heap.alloc(bytes).ok()).collect();
+    match buffers.len() {
+        0 => fail(format!("not one buffer of {bytes} bytes can be had")),
+        n => Ok(u64::try_from(n)?),
+    }
+}
+
+/// Buffers of `bytes` in all, a MiB each.
+fn hold(target: &Target, bytes: u64) -> Result<Vec<Buffer>, Failure> {
+    let each = 1 << 20;
+    let buffers = (0..bytes / each).map(|_| target.heap.alloc(each));
+    Ok(buffers.collect::<Result<_, _>>()?)
 }

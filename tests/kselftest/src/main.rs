@@ -35,6 +35,7 @@ mod pressure;
 mod reached;
 mod remapping;
 mod reuse;
+mod room;
 mod sequences;
 mod sharing;
 mod system;
@@ -61,7 +62,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 24] = [
+const TOPICS: [Topic; 25] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -73,6 +74,7 @@ const TOPICS: [Topic; 24] = [
     ("zeroing", zeroing::TESTS),
     ("reuse", reuse::TESTS),
     ("pool", pool::TESTS),
+    ("room", room::TESTS),
     ("numa", numa::TESTS),
     ("importer", importer::TESTS),
     ("kept", kept::TESTS),

@@ -9,7 +9,10 @@ use crate::outcome::fail;
 use crate::outcome::skip;
 use crate::patience::ample;
 use crate::target::Target;
+use crate::target::page;
+use dma_heap::Buffer;
 use dma_heap::MODULE_NAME;
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -59,12 +62,18 @@ impl Counters {
     }
 }
 
+/// What a contiguous heap may keep in these tests: by itself it keeps less.
+const CONTIGUOUS_CAP: u64 = 16 << 20;
+
 /// What a heap keeps warm; the knobs are put back on drop.
 pub(crate) struct Warm<'t> {
     target: &'t Target,
+    /// A contiguous heap keeps nothing when it has no buffers.
+    living: RefCell<Option<Buffer>>,
     counters: PathBuf,
     knobs: PathBuf,
     cap: u64,
+    cap_before: u64,
     trim_ms: u64,
 }
 
@@ -86,13 +95,16 @@ pub(crate) fn with(target: &Target, test: impl FnOnce(&Warm<'_>) -> TestResult) 
     if cap == 0 {
         return skip("pool_cap is 0: the heap keeps nothing warm");
     }
+    let living = target.is_contiguous().then(|| target.heap.alloc(page()));
     let warm = Warm {
         target,
+        living: RefCell::new(living.transpose()?),
         counters: PathBuf::from("/sys/kernel/debug")
             .join(MODULE_NAME)
             .join(target.name()),
         knobs,
-        cap,
+        cap: if target.is_contiguous() { CONTIGUOUS_CAP } else { cap },
+        cap_before: cap,
         trim_ms,
     };
     if let Err(error) = std::fs::read_to_string(warm.counters.join("hits")) {
@@ -118,7 +130,7 @@ pub(crate) fn held_by_all() -> Result<u64, Failure> {
 }
 
 impl Warm<'_> {
-    /// Bytes that may be kept, when the test began.
+    /// Bytes that may be kept in the test, unless it says otherwise.
     pub(crate) fn cap(&self) -> u64 {
         self.cap
     }
@@ -129,6 +141,11 @@ impl Warm<'_> {
             Some(held) => Ok(held),
             None => fail("the heap lacks pool_held"),
         }
+    }
+
+    /// Closes the buffer that keeps a contiguous heap from giving back all that it keeps.
+    pub(crate) fn close_living(&self) {
+        self.living.take();
     }
 
     /// The knobs are the heap's alone, so that a write takes effect.
@@ -150,7 +167,7 @@ impl Warm<'_> {
 
     fn put_back(&self) -> Result<(), Failure> {
         self.set_trim_ms(self.trim_ms)?;
-        self.set_cap(self.cap)
+        self.set_cap(self.cap_before)
     }
 
     /// Has the heap give back all that it keeps.

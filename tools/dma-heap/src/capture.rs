@@ -127,6 +127,17 @@ impl Capture {
         self.node.request(count).map_err(because("make a queue"))
     }
 
+    /// Has the device allocate up to `count` buffers of its own, for frames of the
+    /// size that was set, and returns how many it got. With 0 it frees them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Capture`], with ENOMEM if it got none.
+    pub fn allocate_own(&self, count: u32) -> Result<u32, Error> {
+        let got = self.node.request_own(count);
+        got.map_err(because("have the device allocate buffers"))
+    }
+
     /// Removes the queue; the device lets go of all buffers.
     ///
     /// # Errors

@@ -26,6 +26,8 @@ use std::os::fd::BorrowedFd;
 const VIDEO_MAJOR: u32 = 81;
 
 const BUF_TYPE_VIDEO_CAPTURE: u32 = 1;
+/// `V4L2_MEMORY_MMAP`
+const MEMORY_MMAP: u32 = 1;
 const MEMORY_DMABUF: u32 = 4;
 pub(crate) const PIX_FMT_YUYV: u32 = u32::from_le_bytes(*b"YUYV");
 pub(crate) const CAP_VIDEO_CAPTURE: u32 = 1;
@@ -177,10 +179,19 @@ impl VideoNode {
     /// Makes a queue of places for dma-bufs, or with 0 removes it. Returns how
     /// many there are.
     pub(crate) fn request(&self, count: u32) -> Result<u32> {
+        self.request_of(MEMORY_DMABUF, count)
+    }
+
+    /// The same for buffers that the device allocates.
+    pub(crate) fn request_own(&self, count: u32) -> Result<u32> {
+        self.request_of(MEMORY_MMAP, count)
+    }
+
+    fn request_of(&self, memory: u32, count: u32) -> Result<u32> {
         let mut buffers = RequestBuffers {
             count,
             kind: BUF_TYPE_VIDEO_CAPTURE,
-            memory: MEMORY_DMABUF,
+            memory,
             ..RequestBuffers::default()
         };
         // SAFETY: The request number encodes the size and direction of
