@@ -10,7 +10,6 @@
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
-#include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>
 #include <linux/kthread.h>
@@ -539,11 +538,6 @@ int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
 	 * does not note writes, each page's first one would still fault.
 	 */
 	return fill_range(vma, address, pfn, len, vma->vm_flags & VM_WRITE);
-}
-
-struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode)
-{
-	return inode->i_cdev;
 }
 
 bool rust_dma_heap_fatal_signal_pending(void)

@@ -51,38 +51,33 @@ module! {
 }
 
 /// The loaded module.
-#[pin_data]
 struct RustDmaHeap {
-    #[pin]
-    heaps: RegisteredHeaps,
+    _heaps: RegisteredHeaps,
 }
 
-impl kernel::InPlaceModule for RustDmaHeap {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            heaps <- {
-                let names = parameter(module_parameters::pooled_names.value());
-                let policy = NamePolicy::from_parameter(names).ok_or(EINVAL).inspect_err(|_| {
-                    pr_err!("pooled_names={} is not one of -1, 0 and 1\n", names)
-                })?;
+impl kernel::Module for RustDmaHeap {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let names = parameter(module_parameters::pooled_names.value());
+        let policy = NamePolicy::from_parameter(names)
+            .ok_or(EINVAL)
+            .inspect_err(|_| pr_err!("pooled_names={} is not one of -1, 0 and 1\n", names))?;
 
-                let mem_accounting = match parameter(module_parameters::mem_accounting.value()) {
-                    0 => false,
-                    1 => true,
-                    other => {
-                        pr_err!("mem_accounting={} is neither 0 nor 1\n", other);
-                        return Err(EINVAL);
-                    }
-                };
+        let mem_accounting = match parameter(module_parameters::mem_accounting.value()) {
+            0 => false,
+            1 => true,
+            other => {
+                pr_err!("mem_accounting={} is neither 0 nor 1\n", other);
+                return Err(EINVAL);
+            }
+        };
 
-                RegisteredHeaps::new(
-                    heaps::all(
-                        mem_accounting,
-                        parameter(module_parameters::carveout_mib.value()),
-                    )?,
-                    policy,
-                )
-            },
+        let heaps = heaps::all(
+            mem_accounting,
+            parameter(module_parameters::carveout_mib.value()),
+        )?;
+
+        Ok(Self {
+            _heaps: RegisteredHeaps::new(heaps, policy)?,
         })
     }
 }

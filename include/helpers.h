@@ -18,10 +18,8 @@
 
 #include "../uapi/linux/dma-heap.h"
 
-struct cdev;
 struct delayed_work;
 struct device;
-struct inode;
 struct kthread_delayed_work;
 struct kthread_work;
 struct kthread_worker;
@@ -160,9 +158,6 @@ vm_fault_t rust_dma_heap_fault_insert_pfn(struct vm_fault *vmf, unsigned long pf
 vm_fault_t rust_dma_heap_fault_insert_pmd(struct vm_fault *vmf, unsigned long pfn, bool write);
 int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsigned long pfn,
 			     unsigned long nr_pages, bool write);
-
-/* Character devices: include/linux/fs.h */
-struct cdev *rust_dma_heap_inode_cdev(const struct inode *inode);
 
 /* Tasks: include/linux/sched/signal.h, include/linux/cred.h */
 bool rust_dma_heap_fatal_signal_pending(void);

@@ -12,7 +12,10 @@ use super::{
     bindings,
     versions::owner, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     container_of,
     error::{
@@ -21,7 +24,6 @@ use kernel::{
     },
     prelude::*,
     sync::Arc,
-    types::Opaque,
     uaccess::UserPtr, //
 };
 
@@ -74,72 +76,112 @@ pub(crate) trait FileOperations: Send + Sync + 'static {
     fn ioctl(&self, command: u32, argument: UserPtr) -> Result<isize>;
 }
 
+/// What an open leads to.
+struct Nodes<T: FileOperations> {
+    /// What the C side calls. A file that is being opened has the address of this field in `f_op`,
+    /// by which [`Vtable::open`] finds the others.
+    operations: bindings::file_operations,
+    nodes: KVec<Arc<T>>,
+    first: bindings::dev_t,
+}
+
 /// Open-for-business nodes: minor `n` of the region leads to `nodes[n]`.
+///
+/// The `struct cdev` is memory of the C side, which frees it: that may be long after the last
+/// reference is gone, when there is no module any more.
 ///
 /// # Invariants
 ///
-/// `cdev` is added for the first `nodes.len()` numbers of `numbers`.
-#[pin_data(PinnedDrop)]
+/// `cdev_alloc()` made `cdev` for this value, and it is added for the first `nodes.nodes.len()`
+/// numbers of `numbers`. Its operations are those of `nodes`.
 pub(crate) struct CharDevices<T: FileOperations> {
-    #[pin]
-    cdev: Opaque<bindings::cdev>,
-    nodes: KVec<Arc<T>>,
-    numbers: Arc<DeviceNumbers>,
+    cdev: NonNull<bindings::cdev>,
+    // Both are used until `cdev` is deleted on drop. `nodes` stays where it is until then.
+    _nodes: KBox<Nodes<T>>,
+    _numbers: Arc<DeviceNumbers>,
 }
 
 // SAFETY: The C side locks `cdev`, and `T` is `Send` and `Sync`.
 unsafe impl<T: FileOperations> Send for CharDevices<T> {}
 
-// SAFETY: As for `Send`; methods on `&CharDevices` only read `nodes`.
+// SAFETY: As for `Send`; there are no methods on `&CharDevices`.
 unsafe impl<T: FileOperations> Sync for CharDevices<T> {}
 
 impl<T: FileOperations> CharDevices<T> {
-    /// Lets processes open the nodes. Wraps `cdev_add()`. May sleep.
+    /// Lets processes open the nodes. Wraps `cdev_alloc()` and `cdev_add()`. May sleep.
     ///
     /// A process may hold a node open from here on, so that this must be the last step of a module
     /// that can fail. An open node keeps the module from being unloaded.
     ///
     /// Returns `EINVAL` if there are more nodes than numbers.
-    pub(crate) fn add(
-        numbers: Arc<DeviceNumbers>,
-        nodes: KVec<Arc<T>>,
-    ) -> impl PinInit<Self, Error> {
-        try_pin_init!(&this in Self {
-            _: {
-                if nodes.is_empty() || nodes.len() > numbers.count as usize {
-                    return Err(EINVAL);
-                }
+    pub(crate) fn add(numbers: Arc<DeviceNumbers>, nodes: KVec<Arc<T>>) -> Result<Self> {
+        let count = u32::try_from(nodes.len())?;
+
+        if count == 0 || count > numbers.count {
+            return Err(EINVAL);
+        }
+
+        let nodes = KBox::new(
+            Nodes {
+                operations: Vtable::<T>::OPERATIONS,
+                nodes,
+                first: numbers.first,
             },
-            nodes,
-            numbers,
-            // The last field: once it is added, a process that opens a node reads the others.
-            cdev <- Opaque::try_ffi_init(|cdev| {
-                // SAFETY: `this` is where the value is being made; both fields are initialized.
-                let (numbers, nodes) = unsafe {
-                    let this = this.as_ptr();
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The function may be called from where one can sleep.
+        let cdev = NonNull::new(unsafe { bindings::cdev_alloc() }).ok_or(ENOMEM)?;
 
-                    (&(*this).numbers, &(*this).nodes)
-                };
-                let (first, count) = (numbers.first, nodes.len() as u32);
+        // SAFETY: `cdev` is new and nobody else's.
+        unsafe {
+            (*cdev.as_ptr()).owner = owner!(T);
+            (*cdev.as_ptr()).ops = &raw const nodes.operations;
+        }
 
-                // INVARIANT: On success, the numbers lead to `cdev`.
-                // SAFETY: `cdev` is pinned memory for us to initialize, and the operations are
-                // static. What processes find through `cdev` is initialized.
-                unsafe {
-                    bindings::cdev_init(cdev, &Vtable::<T>::OPERATIONS);
-                    (*cdev).owner = owner!(T);
-                    to_result(bindings::cdev_add(cdev, first, count))
-                }
-            }),
+        // SAFETY: `cdev` is initialized. What processes find through it is, too, and stays until
+        // `cdev` is deleted.
+        to_result(unsafe { bindings::cdev_add(cdev.as_ptr(), numbers.first, count) })
+            // SAFETY: The reference is that of `cdev_alloc()`, and nobody has found `cdev`.
+            .inspect_err(|_| unsafe { bindings::kobject_put(&raw mut (*cdev.as_ptr()).kobj) })?;
+
+        // INVARIANT: The calls above made `cdev` and added it.
+        Ok(Self {
+            cdev,
+            _nodes: nodes,
+            _numbers: numbers,
         })
     }
 }
 
-#[pinned_drop]
-impl<T: FileOperations> PinnedDrop for CharDevices<T> {
-    fn drop(self: Pin<&mut Self>) {
+impl<T: FileOperations> Drop for CharDevices<T> {
+    /// Closes the nodes for good. Waits for an RCU grace period.
+    ///
+    /// An inode that was opened once points to `cdev` until the C side frees that, which it may do
+    /// late. Whoever opens it meanwhile must not be led to a module that is gone: `chrdev_open()`
+    /// looks at `owner` first, and then at `ops`.
+    fn drop(&mut self) {
+        let cdev = self.cdev.as_ptr();
+
+        // SAFETY: `cdev` is alive, by the reference that the type has.
+        unsafe { bindings::kobject_get(&raw mut (*cdev).kobj) };
+
         // SAFETY: By the type invariant, `cdev` is added. No file is open, as each holds the module.
-        unsafe { bindings::cdev_del(self.cdev.get()) };
+        unsafe { bindings::cdev_del(cdev) };
+
+        // SAFETY: The reference taken above keeps `cdev`. Nobody reads `ops` now who has not got
+        // hold of the module first, and nobody can, because it is going.
+        unsafe { (&raw mut (*cdev).ops).write_volatile(core::ptr::null()) };
+
+        // Whoever sees the owner gone sees that there are no operations: between the two writes
+        // each processor has passed a barrier.
+        // SAFETY: This may sleep.
+        unsafe { bindings::synchronize_rcu() };
+
+        // SAFETY: As above, the reference keeps `cdev`.
+        unsafe { (&raw mut (*cdev).owner).write_volatile(core::ptr::null_mut()) };
+
+        // SAFETY: The reference was taken above, and `cdev` is not used after this.
+        unsafe { bindings::kobject_put(&raw mut (*cdev).kobj) };
     }
 }
 
@@ -162,15 +204,11 @@ impl<T: FileOperations> Vtable<T> {
     /// Called by the C side for a node of a [`CharDevices<T>`], with a file that is being opened.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         from_result(|| {
-            // SAFETY: By the safety requirements of this function, `i_cdev` is the `cdev` of a
-            // `CharDevices<T>`, which lives at least until the module goes, which this open holds.
-            let this = unsafe {
-                let cdev = bindings::rust_dma_heap_inode_cdev(inode);
-
-                &*container_of!(Opaque::cast_from(cdev), CharDevices<T>, cdev)
-            };
+            // SAFETY: By the safety requirements of this function, `f_op` is the field of a
+            // `Nodes<T>`, which lives at least until the module goes, which this open holds.
+            let this = unsafe { &*container_of!((*file).f_op, Nodes<T>, operations) };
             // SAFETY: The inode is valid, and its number is in our range.
-            let minor = unsafe { (*inode).i_rdev } - this.numbers.first;
+            let minor = unsafe { (*inode).i_rdev } - this.first;
             let node = this.nodes.get(minor as usize).ok_or(ENODEV)?;
 
             // SAFETY: The file is being opened, and the field is for us.

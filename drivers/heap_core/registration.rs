@@ -45,13 +45,11 @@ impl DevDirectory for DmaHeapDirectory {
 /// The heaps of the loaded module. Dropping it removes them.
 ///
 /// No node can be open and no buffer alive then, because each holds the module.
-#[pin_data]
 pub(crate) struct RegisteredHeaps {
     // In the order in which things go: first nobody can open a node any more.
-    #[pin]
-    nodes: CharDevices<HeapDevice>,
-    devices: KVec<ClassDevice<DmaHeapDirectory, HeapDevice>>,
-    counters: KVec<Pin<KBox<Scope<Arc<HeapDevice>>>>>,
+    _nodes: CharDevices<HeapDevice>,
+    _devices: KVec<ClassDevice<DmaHeapDirectory, HeapDevice>>,
+    _counters: KVec<Pin<KBox<Scope<Arc<HeapDevice>>>>>,
     _debugfs: Dir,
 }
 
@@ -59,52 +57,47 @@ impl RegisteredHeaps {
     /// Brings `heaps` up, all or none. May sleep.
     ///
     /// Returns `EEXIST` if a node of a heap's name exists, and says so in the log.
-    pub(crate) fn new(
-        heaps: KVec<HeapDescription>,
-        policy: NamePolicy,
-    ) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(move || {
-            let numbers = Arc::new(
-                DeviceNumbers::reserve(heaps.len() as u32, c"rust_dma_heap")?,
+    pub(crate) fn new(heaps: KVec<HeapDescription>, policy: NamePolicy) -> Result<Self> {
+        let numbers = Arc::new(
+            DeviceNumbers::reserve(heaps.len() as u32, c"rust_dma_heap")?,
+            GFP_KERNEL,
+        )?;
+        let class = Arc::new(Class::new(class_name()?)?, GFP_KERNEL)?;
+        let debugfs = Dir::new(DEBUGFS_NAME);
+        let has_debugfs = debugfs::exists(DEBUGFS_NAME);
+        let attachments = Attachments::new()?;
+        let mut nodes = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
+        let mut devices = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
+        let mut counters = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
+
+        for (n, description) in heaps.into_iter().enumerate() {
+            let name = free_name(&description, policy)?;
+            let heap = HeapDevice::new(name, description.heap, attachments.clone())?;
+
+            devices.push(
+                ClassDevice::new(
+                    class.clone(),
+                    numbers.clone(),
+                    n,
+                    heap.name(),
+                    ATTRIBUTES,
+                    heap.clone(),
+                )?,
                 GFP_KERNEL,
             )?;
-            let class = Arc::new(Class::new(class_name()?)?, GFP_KERNEL)?;
-            let debugfs = Dir::new(DEBUGFS_NAME);
-            let has_debugfs = debugfs::exists(DEBUGFS_NAME);
-            let attachments = Attachments::new()?;
-            let mut nodes = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
-            let mut devices = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
-            let mut counters = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
-
-            for (n, description) in heaps.into_iter().enumerate() {
-                let name = free_name(&description, policy)?;
-                let heap = HeapDevice::new(name, description.heap, attachments.clone())?;
-
-                devices.push(
-                    ClassDevice::new(
-                        class.clone(),
-                        numbers.clone(),
-                        n,
-                        heap.name(),
-                        ATTRIBUTES,
-                        heap.clone(),
-                    )?,
-                    GFP_KERNEL,
-                )?;
-                if has_debugfs {
-                    counters.push(debug::counters(&debugfs, heap.clone())?, GFP_KERNEL)?;
-                }
-                announce(heap.name());
-                nodes.push(heap, GFP_KERNEL)?;
+            if has_debugfs {
+                counters.push(debug::counters(&debugfs, heap.clone())?, GFP_KERNEL)?;
             }
+            announce(heap.name());
+            nodes.push(heap, GFP_KERNEL)?;
+        }
 
-            Ok(try_pin_init!(Self {
-                devices,
-                counters,
-                _debugfs: debugfs,
-                // The last step: an open node must not see a module whose load fails.
-                nodes <- CharDevices::add(numbers, nodes),
-            }))
+        Ok(Self {
+            // The last step: an open node must not see a module whose load fails.
+            _nodes: CharDevices::add(numbers, nodes)?,
+            _devices: devices,
+            _counters: counters,
+            _debugfs: debugfs,
         })
     }
 }

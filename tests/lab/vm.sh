@@ -75,6 +75,9 @@ vm_run() {
 	vm_once "$log" "$timeout" || status=$?
 	if [ "$status" -eq "$VM_STUCK" ]; then
 		say "  note: the machine $name stood still while its kernel started; starting it again"
+		# What prints the results counts them.
+		mkdir -p "$RESULTS"
+		say "$name" >>"$RESULTS/restarts"
 		status=0
 		vm_once "$log" "$timeout" || status=$?
 	fi

@@ -6,7 +6,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-plan 23
+plan 26
 
 copy=/run/lab/copy.ko
 errors=/run/lab/errors
@@ -88,6 +88,25 @@ ok $? "both names taken: nothing is left"
 rm -f $made
 rmdir /dev/dma_heap 2>/dev/null
 leaves_nothing "both names taken: nothing is left in the end"
+
+# A link that leads nowhere is in a node's way, too.
+mkdir -p /dev/dma_heap
+links=
+for name in system system-pooled; do
+	[ -e "/dev/dma_heap/$name" ] && continue
+	ln -s /nowhere "/dev/dma_heap/$name"
+	links="$links /dev/dma_heap/$name"
+done
+traces >/run/lab/before-taken
+mark_log
+! load_module pooled_names=1 2>/dev/null && logged "/dev/dma_heap/system-pooled exists already"
+ok $? "a dangling link: refused, and the log says which name is taken"
+traces | diff /run/lab/before-taken - >/run/lab/difference
+ok $? "a dangling link: nothing is left"
+# shellcheck disable=SC2086 # paths, one a word
+rm -f $links
+rmdir /dev/dma_heap 2>/dev/null
+leaves_nothing "a dangling link: nothing is left in the end"
 
 # A file where the nodes' folder would be: the kernel makes none, and says nothing.
 [ ! -d /dev/dma_heap ] || mv /dev/dma_heap /dev/dma_heap.away

@@ -6,7 +6,7 @@
 . /lab/lib.sh
 heap=$1
 counters=/sys/kernel/debug/$MODULE/$heap
-plan 24
+plan 26
 
 # One that is kept serves all maps, but where every device bounces none is.
 mappings=1
@@ -67,6 +67,23 @@ is "two attachments are counted" "$(counted attaches attach detach attach)" 2
 is "vmaps one after the other are counted" "$(counted vmaps vmap vunmap vmap)" 2
 is "timed maps are made: the first, and ten, on each of two attachments" \
 	"$(counted maps time-maps=10:2)" 22
+
+# mapped_by_kernel: how many ranges of addresses the kernel has for buffers of the module.
+mapped_by_kernel() { grep -c "\[$MODULE\] .*vmap" /proc/vmallocinfo; }
+before=$(cat "$counters/vmaps")
+dmaheap importer --heap "$heap" --size 256K vmap wait=600s >/dev/null 2>&1 &
+holder=$!
+for _ in $(seq 100); do
+	[ "$(cat "$counters/vmaps")" -eq "$before" ] || break
+	usleep 100000
+done
+case $heap in
+system*) is "a vmap of several blocks takes addresses" "$(mapped_by_kernel)" 1 ;;
+*) is "a vmap of one block takes none" "$(mapped_by_kernel)" 0 ;;
+esac
+release $holder
+used_up_to "$heap" 0
+is "none are taken when it is gone" "$(mapped_by_kernel)" 0
 
 refused "a second direction" "unmap that first" attach map=to-device map=from-device
 refused "a device without DMA" "without DMA mask" --mask=0 attach map

@@ -6,5 +6,6 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+run_test refused 300 sh /lab/refused.sh
 run_test carveout 300 sh /lab/carveout.sh
 run_test reload 300 sh /lab/reload.sh

@@ -41,6 +41,7 @@ for heap in $heaps; do
 	run_test "steps-$heap" 300 sh /lab/steps.sh "$heap"
 done
 test_in_vm sysfs
+test_in_vm knobs
 # shellcheck disable=SC2086 # words
 insmod /lab/dma_buf_test_importer.ko ${importer_parameters:-}
 expect_overlaps 1

@@ -17,9 +17,11 @@ use crate::patience::ample;
 use crate::system;
 use crate::target::Target;
 use crate::target::page;
+use crate::warm;
 use dma_heap::Errno;
 use std::io::BufRead as _;
 use std::io::BufReader;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::process::Stdio;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use std::time::Instant;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a kill during a large allocation is prompt", killed),
+    ("what a killed task was to get is not got", given_up),
     ("a heap that is full says ENOMEM", full),
     ("a heap that was full has all memory again", full_then_free),
     (
@@ -52,21 +55,34 @@ impl Drop for Victim {
     }
 }
 
-fn killed(target: &Target) -> TestResult {
-    let free = system::meminfo("MemAvailable")? / 4;
-    let most = target.limit().map_or(free, |limit| free.min(limit / 2));
-    let size = target.largest(most)?;
-    let used = target.used();
-    let before = target.free_memory()?;
-    for delay in DELAYS {
+impl Victim {
+    /// A child that allocates buffers of `size` bytes and frees them.
+    fn allocating(target: &Target, size: u64) -> Result<Self, Failure> {
         let mut command = child::command(Role::Loop, target.name(), size)?;
-        let mut victim = Victim(command.stdout(Stdio::piped()).spawn()?);
+        let mut victim = Self(command.stdout(Stdio::piped()).spawn()?);
         let Some(out) = victim.0.stdout.take() else {
             return fail("the child has no output");
         };
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         equal("the child's first word", line.trim(), "ready")?;
+        Ok(victim)
+    }
+}
+
+/// The largest buffer to be killed in, or one that is large enough.
+fn large(target: &Target) -> Result<u64, Failure> {
+    let free = system::meminfo("MemAvailable")? / 4;
+    let most = target.limit().map_or(free, |limit| free.min(limit / 2));
+    target.largest(most)
+}
+
+fn killed(target: &Target) -> TestResult {
+    let size = large(target)?;
+    let used = target.used();
+    let before = target.free_memory()?;
+    for delay in DELAYS {
+        let mut victim = Victim::allocating(target, size)?;
         std::thread::sleep(Duration::from_millis(delay));
         if let Some(status) = victim.0.try_wait()? {
             return fail(format!("the child ended by itself: {status}"));
@@ -97,6 +113,48 @@ fn killed(target: &Target) -> TestResult {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// How long to try until a kill has come in the middle of an allocation.
+const TRIES: Duration = Duration::from_secs(30);
+
+/// With nothing kept, all of a buffer is got anew. It is charged before, so that
+/// `used` tells when one has begun; and it counts as failed only if the kernel did
+/// not go on to its end.
+fn given_up(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        warm.set_cap(0)?;
+        let size = large(target)?;
+        let used = target.used();
+        let failures = warm.counter("failures")?;
+        let start = Instant::now();
+        let mut tries = 0;
+        while start.elapsed() < ample(TRIES) {
+            let mut victim = Victim::allocating(target, size)?;
+            while target.used() == used {
+                if let Some(status) = victim.0.try_wait()? {
+                    return fail(format!("the child ended by itself: {status}"));
+                }
+                if start.elapsed() > ample(TRIES) {
+                    return fail(format!("no buffer of {size} bytes was ever charged"));
+                }
+            }
+            victim.0.kill()?;
+            let status = victim.0.wait()?;
+            if status.signal().is_none() {
+                return fail(format!("the child ended by itself: {status}"));
+            }
+            target.expect_used(used)?;
+            if warm.counter("failures")? > failures {
+                return Ok(Pass);
+            }
+            tries += 1;
+        }
+        fail(format!(
+            "{tries} tasks were killed while they had buffers of {size} bytes made, and each \
+             was made to its end"
+        ))
+    })
 }
 
 /// Fills the heap in a child, with buffers of which several fit, and expects it

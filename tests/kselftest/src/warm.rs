@@ -179,7 +179,8 @@ impl Warm<'_> {
         self.set_cap(self.cap)
     }
 
-    fn counter(&self, name: &str) -> Result<u64, Failure> {
+    /// A counter as it is.
+    pub(crate) fn counter(&self, name: &str) -> Result<u64, Failure> {
         Ok(std::fs::read_to_string(self.counters.join(name))?
             .trim()
             .parse()?)
