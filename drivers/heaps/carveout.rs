@@ -88,6 +88,8 @@ impl Runs {
 /// The heap's memory. Each buffer holds a reference, to give its run back.
 #[pin_data]
 struct Carveout {
+    /// What was set aside, in bytes.
+    capacity: u64,
     #[pin]
     runs: Mutex<Runs>,
 }
@@ -105,6 +107,10 @@ impl Home for Carveout {
 impl Heap for Arc<Carveout> {
     fn contiguous(&self) -> bool {
         true
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        Some(self.capacity)
     }
 
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
@@ -139,7 +145,8 @@ pub(super) fn describe(mib: u32) -> Result<Option<HeapDescription>> {
         })?;
     let free = kvec![run]?;
     let runs = new_mutex!(Runs { free, lent: 0 });
-    let carveout = Arc::pin_init(pin_init!(Carveout { runs <- runs }), GFP_KERNEL)?;
+    let capacity = u64::from(mib) << 20;
+    let carveout = Arc::pin_init(pin_init!(Carveout { capacity, runs <- runs }), GFP_KERNEL)?;
 
     Ok(Some(HeapDescription {
         name: c"carveout",
