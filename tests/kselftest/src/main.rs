@@ -14,6 +14,7 @@ mod bad_input;
 mod camera;
 mod child;
 mod coherence;
+mod crowd;
 mod device;
 mod edu;
 mod exhaustion;
@@ -61,7 +62,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 24] = [
+const TOPICS: [Topic; 25] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -84,6 +85,7 @@ const TOPICS: [Topic; 24] = [
     ("unloading", unloading::TESTS),
     ("limits", limits::TESTS),
     ("users", users::TESTS),
+    ("crowd", crowd::TESTS),
     ("exhaustion", exhaustion::TESTS),
     ("pressure", pressure::TESTS),
 ];
