@@ -18,7 +18,10 @@ pub(crate) use names::NamePolicy;
 pub(crate) use registration::RegisteredHeaps;
 
 use crate::{
-    abstractions::block_list::BlockList,
+    abstractions::{
+        block_list::BlockList,
+        cma::CmaArea, //
+    },
     pool::Pool, //
 };
 use kernel::{
@@ -35,6 +38,19 @@ pub(crate) trait Heap: Send + Sync {
     ///
     /// May sleep. Returns `ENOMEM` without an OOM kill, and `EINTR` if the task got a fatal signal.
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>>;
+
+    /// Returns the bytes that there are for the heap's buffers and nobody else's: its `limit`, and one
+    /// user may have them all. [`None`] if they are made of any memory of the machine, of which others
+    /// need some.
+    fn capacity(&self) -> Option<u64> {
+        None
+    }
+
+    /// Returns the contiguous area of which the heap has all. What [`Self::capacity`] says then may
+    /// be too much: a udev rule knows better (tools/udev).
+    fn area(&self) -> Option<CmaArea> {
+        None
+    }
 
     /// Tells whether the memory cgroup of the task that allocates a buffer pays for it.
     fn charges_cgroups(&self) -> bool {

@@ -16,6 +16,8 @@
 #include <linux/math64.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
+#include <linux/of.h>
+#include <linux/of_reserved_mem.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -23,6 +25,7 @@
 #include <linux/swap.h>
 #include <linux/swiotlb.h>
 #include <linux/tracepoint.h>
+#include <linux/user_namespace.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
@@ -71,6 +74,35 @@ u64 rust_dma_heap_div_u64_rem(u64 dividend, u32 divisor, u32 *remainder)
 unsigned long rust_dma_heap_totalram_pages(void)
 {
 	return totalram_pages();
+}
+
+unsigned long rust_dma_heap_cma_pages(void)
+{
+	unsigned long pages = 0;
+	int nid, zone;
+
+	for_each_online_node(nid)
+		for (zone = 0; zone < MAX_NR_ZONES; zone++)
+			pages += zone_cma_pages(&NODE_DATA(nid)->node_zones[zone]);
+	return pages;
+}
+
+u64 rust_dma_heap_reserved_memory_size(const char *name)
+{
+	u64 size = 0;
+#ifdef CONFIG_OF_RESERVED_MEM
+	struct device_node *parent = of_find_node_by_path("/reserved-memory");
+	struct device_node *child;
+
+	for_each_child_of_node(parent, child) {
+		const struct reserved_mem *region = of_reserved_mem_lookup(child);
+
+		if (region && !strcmp(region->name, name))
+			size = region->size;
+	}
+	of_node_put(parent);
+#endif
+	return size;
 }
 
 struct page *rust_dma_heap_alloc_pages_on_node(int nid, unsigned int order)
@@ -548,4 +580,21 @@ bool rust_dma_heap_fatal_signal_pending(void)
 u32 rust_dma_heap_current_uid(void)
 {
 	return __kuid_val(current_uid());
+}
+
+bool rust_dma_heap_current_namespace_owner(u32 *uid)
+{
+	const struct user_namespace *ns = current_user_ns();
+
+	if (ns == &init_user_ns)
+		return false;
+	while (ns->parent != &init_user_ns)
+		ns = ns->parent;
+	*uid = __kuid_val(ns->owner);
+	return true;
+}
+
+bool rust_dma_heap_capable_noaudit(int capability)
+{
+	return ns_capable_noaudit(&init_user_ns, capability);
 }

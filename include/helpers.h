@@ -77,6 +77,7 @@ unsigned long rust_dma_heap_page_to_pfn(const struct page *page);
 void *rust_dma_heap_lowmem_page_address(const struct page *page);
 void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages);
 unsigned long rust_dma_heap_totalram_pages(void);
+unsigned long rust_dma_heap_cma_pages(void);
 struct page *rust_dma_heap_alloc_pages_on_node(int nid, unsigned int order);
 /* How many pages from here on are all ours alone, or all in use by others as well. */
 unsigned long rust_dma_heap_pages_alike(const struct page *page, unsigned long nr_pages,
@@ -159,8 +160,14 @@ vm_fault_t rust_dma_heap_fault_insert_pmd(struct vm_fault *vmf, unsigned long pf
 int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsigned long pfn,
 			     unsigned long nr_pages, bool write);
 
-/* Tasks: include/linux/sched/signal.h, include/linux/cred.h */
+/* Device trees: include/linux/of_reserved_mem.h. 0 if there is no such region. */
+u64 rust_dma_heap_reserved_memory_size(const char *name);
+
+/* Tasks: include/linux/sched/signal.h, linux/cred.h, linux/user_namespace.h, linux/capability.h */
 bool rust_dma_heap_fatal_signal_pending(void);
 u32 rust_dma_heap_current_uid(void);
+/* Of the outermost one below the initial one; false in that. */
+bool rust_dma_heap_current_namespace_owner(u32 *uid);
+bool rust_dma_heap_capable_noaudit(int capability);
 
 #endif

@@ -5,8 +5,13 @@
 //! C headers: [`include/linux/cma.h`](srctree/include/linux/cma.h),
 //! [`include/linux/dma-map-ops.h`](srctree/include/linux/dma-map-ops.h)
 
-use super::bindings;
+use super::{
+    bindings,
+    meminfo,
+    reserved_memory, //
+};
 use core::ptr::NonNull;
+use kernel::prelude::*;
 
 /// A contiguous memory area of the kernel.
 ///
@@ -42,6 +47,30 @@ impl CmaArea {
     #[cfg(not(CONFIG_DMA_CMA))]
     pub(crate) fn default_area() -> Option<Self> {
         None
+    }
+
+    /// Returns the area's name: that of its folder in `/sys/kernel/mm/cma`.
+    ///
+    /// Wraps `cma_get_name()`.
+    pub(crate) fn name(&self) -> &'static CStr {
+        #[cfg(CONFIG_DMA_CMA)]
+        {
+            // SAFETY: By the type invariant, the area is valid, and it stays. The name is a
+            // NUL-terminated array in it that nobody writes after boot.
+            unsafe { CStr::from_char_ptr(bindings::cma_get_name(self.0.as_ptr())) }
+        }
+        #[cfg(not(CONFIG_DMA_CMA))]
+        {
+            c""
+        }
+    }
+
+    /// Returns what the area has, in bytes, or an upper bound.
+    ///
+    /// `cma_get_size()` is not for modules. It is known of an area that the device tree describes;
+    /// of another, only what all areas have together is.
+    pub(crate) fn size_at_most(&self) -> u64 {
+        reserved_memory::size(self.name()).unwrap_or_else(meminfo::cma_total)
     }
 
     /// Takes `nr_pages` adjacent pages out of the area, aligned to `1 << order` pages or to

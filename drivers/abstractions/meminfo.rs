@@ -23,3 +23,13 @@ pub(crate) fn total_ram() -> u64 {
 
     pages as u64 * PAGE_SIZE as u64
 }
+
+/// Returns the memory of all contiguous areas together, in bytes: 0 without `CONFIG_CMA`.
+///
+/// Wraps `zone_cma_pages()` of each zone, which counts what was set aside at boot.
+pub(super) fn cma_total() -> u64 {
+    // SAFETY: Reads numbers of the zones of the nodes that are there, which stay, from task context.
+    let pages = unsafe { bindings::rust_dma_heap_cma_pages() };
+
+    pages as u64 * PAGE_SIZE as u64
+}

@@ -32,6 +32,7 @@ pub(crate) mod memory_failure;
 pub(crate) mod numa;
 pub(crate) mod path;
 pub(crate) mod reclaim;
+mod reserved_memory;
 pub(crate) mod segments;
 pub(crate) mod sg_table;
 #[allow(dead_code, reason = "for the test importer, which shares these files")]

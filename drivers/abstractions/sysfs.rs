@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Device attributes that are one number each.
+//! Device attributes that are one number or one word each.
 //!
 //! C headers: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h),
 //! [`include/linux/device.h`](srctree/include/linux/device.h)
 //!
-//! An attribute is a type that implements [`NumberAttribute`]. A static [`AttributeList`] names
-//! those of one kind of device.
+//! An attribute is a type that implements [`NumberAttribute`] or [`TextAttribute`]. A static
+//! [`AttributeList`] names those of one kind of device.
 
 use super::bindings;
 use core::{
@@ -43,7 +43,57 @@ pub(crate) trait NumberAttribute: 'static {
     }
 }
 
-/// The C side's view of an attribute `A`.
+/// A file in a device's sysfs directory that holds a line of text, readable by everyone.
+pub(crate) trait TextAttribute: 'static {
+    /// What the device stands for.
+    type Owner: Send + Sync + 'static;
+
+    /// The file's name.
+    const NAME: &'static CStr;
+
+    /// Returns the text to show, without the newline. May sleep.
+    fn show(owner: &Self::Owner) -> &CStr;
+}
+
+/// The C side's view of a [`TextAttribute`] `A`.
+struct RawText<A>(PhantomData<A>);
+
+impl<A: TextAttribute> RawText<A> {
+    #[allow(
+        clippy::needless_update,
+        reason = "lock debugging adds fields to `struct attribute`"
+    )]
+    const ATTRIBUTE: bindings::device_attribute = bindings::device_attribute {
+        attr: bindings::attribute {
+            name: kernel::str::as_char_ptr_in_const_context(A::NAME),
+            mode: 0o444,
+            ..pin_init::zeroed()
+        },
+        __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
+            show: Some(Self::show),
+        },
+        __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 { store: None },
+    };
+
+    /// # Safety
+    ///
+    /// Called by the C side for a device whose list has this attribute, with a page to fill.
+    unsafe extern "C" fn show(
+        device: *mut bindings::device,
+        _attribute: *mut bindings::device_attribute,
+        page: *mut c_char,
+    ) -> isize {
+        // SAFETY: The driver data of a device with an `AttributeList<A::Owner>` is an `A::Owner`
+        // that outlives the device.
+        let owner = unsafe { &*bindings::dev_get_drvdata(device).cast::<A::Owner>() };
+        let text = A::show(owner).as_char_ptr();
+
+        // SAFETY: `page` is a page to fill; the format takes one NUL-terminated string.
+        unsafe { bindings::sysfs_emit(page, c"%s\n".as_char_ptr(), text) as isize }
+    }
+}
+
+/// The C side's view of a [`NumberAttribute`] `A`.
 struct Raw<A>(PhantomData<A>);
 
 impl<A: NumberAttribute> Raw<A> {
@@ -126,6 +176,17 @@ impl<Owner> Attribute<Owner> {
         let attribute = unsafe { NonNull::new_unchecked((&raw const raw.attr).cast_mut()) };
 
         // INVARIANT: `Raw<A>` is static, and `A`'s functions expect `A::Owner`.
+        Self(attribute, PhantomData)
+    }
+
+    /// The same for one of text.
+    pub(crate) const fn of_text<A: TextAttribute<Owner = Owner>>() -> Self {
+        let raw: &'static bindings::device_attribute = &RawText::<A>::ATTRIBUTE;
+
+        // SAFETY: A field of a static is not at address 0.
+        let attribute = unsafe { NonNull::new_unchecked((&raw const raw.attr).cast_mut()) };
+
+        // INVARIANT: `RawText<A>` is static, and `A`'s function expects `A::Owner`.
         Self(attribute, PhantomData)
     }
 }

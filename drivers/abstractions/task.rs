@@ -4,6 +4,7 @@
 //!
 //! C headers: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/cred.h`](srctree/include/linux/cred.h),
+//! [`include/linux/user_namespace.h`](srctree/include/linux/user_namespace.h),
 //! [`include/linux/capability.h`](srctree/include/linux/capability.h)
 
 use super::bindings;
@@ -32,17 +33,37 @@ pub(super) fn give_way() {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Uid(pub(crate) u32);
 
+impl Uid {
+    /// The user 0 of the initial user namespace.
+    pub(crate) const ROOT: Self = Self(0);
+}
+
 /// Returns the real user of the calling task. Wraps `current_uid()`.
 pub(crate) fn current_uid() -> Uid {
     // SAFETY: Reads the credentials of the current task, from task context.
     Uid(unsafe { bindings::rust_dma_heap_current_uid() })
 }
 
+/// Returns the owner of the outermost user namespace below the initial one in which the calling task
+/// is: who made it. [`None`] in the initial one.
+///
+/// Wraps `current_user_ns()`. Namespaces that are made inside one do not change the answer.
+pub(crate) fn current_namespace_owner() -> Option<Uid> {
+    let mut uid = 0;
+
+    // SAFETY: Reads the credentials of the current task, from task context; `uid` is writable.
+    unsafe { bindings::rust_dma_heap_current_namespace_owner(&mut uid) }.then_some(Uid(uid))
+}
+
 /// Tells whether the calling task may exceed resource limits: `CAP_SYS_RESOURCE` in the initial
 /// user namespace, which nobody gets by making a namespace of their own.
 ///
-/// Wraps `capable()`.
+/// Leaves no audit record, but marks a task that has the capability as one that used it
+/// (`PF_SUPERPRIV`): only to be asked when the answer matters. May not be called under a spinlock:
+/// security modules answer, too.
+///
+/// Wraps `ns_capable_noaudit()`.
 pub(crate) fn may_exceed_limits() -> bool {
     // SAFETY: Reads the credentials of the current task, from task context.
-    unsafe { bindings::capable(bindings::CAP_SYS_RESOURCE as i32) }
+    unsafe { bindings::rust_dma_heap_capable_noaudit(bindings::CAP_SYS_RESOURCE as i32) }
 }

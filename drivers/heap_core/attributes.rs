@@ -7,7 +7,8 @@ use crate::abstractions::{
     sysfs::{
         Attribute,
         AttributeList,
-        NumberAttribute, //
+        NumberAttribute,
+        TextAttribute, //
     },
     versions::eopnotsupp, //
 };
@@ -17,7 +18,9 @@ use kernel::prelude::*;
 pub(super) static ATTRIBUTES: &AttributeList<HeapDevice> = &[
     Some(Attribute::of::<Contiguous>()),
     Some(Attribute::of::<Cacheable>()),
+    Some(Attribute::of_text::<Area>()),
     Some(Attribute::of::<Limit>()),
+    Some(Attribute::of::<UserLimit>()),
     Some(Attribute::of::<Used>()),
     Some(Attribute::of::<MemAccounting>()),
     Some(Attribute::of::<KeepMappings>()),
@@ -55,6 +58,20 @@ impl NumberAttribute for Cacheable {
     }
 }
 
+/// `area`: the name of the contiguous area of which the heap has all, or nothing. The udev rules look
+/// up what it has.
+struct Area;
+
+impl TextAttribute for Area {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"area";
+
+    fn show(device: &HeapDevice) -> &CStr {
+        device.heap().area().map_or(c"", |area| area.name())
+    }
+}
+
 /// `limit`: bytes that all living buffers of the heap together may take.
 struct Limit;
 
@@ -70,6 +87,25 @@ impl NumberAttribute for Limit {
 
     fn store(device: &HeapDevice, bytes: u64) -> Result {
         device.account().set_limit(bytes);
+        Ok(())
+    }
+}
+
+/// `user_limit`: bytes that those of one user may take. Follows `limit` until it is written.
+struct UserLimit;
+
+#[vtable]
+impl NumberAttribute for UserLimit {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"user_limit";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.account().user_limit()
+    }
+
+    fn store(device: &HeapDevice, bytes: u64) -> Result {
+        device.account().set_user_limit(bytes);
         Ok(())
     }
 }

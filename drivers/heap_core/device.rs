@@ -3,7 +3,11 @@
 //! A heap as processes see it: what an open node leads to.
 
 use super::{
-    abi::Command,
+    abi::{
+        Allocation,
+        Command,
+        Request, //
+    },
     Heap, //
 };
 use crate::{
@@ -46,11 +50,16 @@ impl HeapDevice {
         heap: KBox<dyn Heap>,
         attachments: Arc<Attachments>,
     ) -> Result<Arc<Self>> {
+        let account = match heap.capacity() {
+            Some(bytes) => Account::of_area(bytes)?,
+            None => Account::of_machine()?,
+        };
+
         Ok(Arc::new(
             Self {
                 export: Arc::new(Export::new(name, attachments), GFP_KERNEL)?,
                 heap,
-                account: Account::new()?,
+                account,
                 allocations: Counter::new(),
                 failures: Counter::new(),
             },
@@ -80,8 +89,8 @@ impl HeapDevice {
 
     /// Makes a buffer of `nr_pages` zeroed pages. May sleep.
     ///
-    /// Returns `ENOMEM` at once for more than the limit leaves. When this returns, the buffer holds
-    /// all its memory.
+    /// Returns `EDQUOT` at once for more than the user's limit leaves, and `ENOMEM` for more than the
+    /// heap's does. When this returns, the buffer holds all its memory.
     fn allocate(&self, nr_pages: usize, file_flags: u32) -> Result<DmaBuf> {
         let bytes = nr_pages as u64 * PAGE_SIZE as u64;
         let charge = self.account.charge(bytes)?;
@@ -89,18 +98,16 @@ impl HeapDevice {
 
         DmaBuf::export(Buffer::new(self.export.clone(), blocks, charge), file_flags)
     }
-}
 
-#[vtable]
-impl FileOperations for HeapDevice {
-    fn ioctl(&self, command: u32, argument: UserPtr) -> Result<isize> {
-        let command = Command::decode(command)?;
-        let mut allocation = command.read(argument)?;
-        let request = allocation.check()?;
-
-        let dma_buf = self
-            .allocate(request.nr_pages, request.fd_flags)
-            .inspect_err(|_| self.failures.add(1))?;
+    /// Answers a checked request. May sleep.
+    fn serve(
+        &self,
+        request: &Request,
+        command: &Command,
+        mut allocation: Allocation,
+        argument: UserPtr,
+    ) -> Result {
+        let dma_buf = self.allocate(request.nr_pages, request.fd_flags)?;
         let fd = FileDescriptorReservation::get_unused_fd_flags(request.fd_flags)?;
 
         // Everything that can fail comes before the descriptor leads to the buffer: a process that
@@ -108,7 +115,26 @@ impl FileOperations for HeapDevice {
         allocation.set_fd(fd.reserved_fd())?;
         command.write(argument, &allocation)?;
         dma_buf.install(fd);
-        self.allocations.add(1);
-        Ok(0)
+        Ok(())
+    }
+}
+
+#[vtable]
+impl FileOperations for HeapDevice {
+    fn ioctl(&self, command: u32, argument: UserPtr) -> Result<isize> {
+        let command = Command::decode(command)?;
+        let allocation = command.read(argument)?;
+        let request = allocation.check()?;
+
+        match self.serve(&request, &command, allocation, argument) {
+            Ok(()) => {
+                self.allocations.add(1);
+                Ok(0)
+            }
+            Err(error) => {
+                self.failures.add(1);
+                Err(error)
+            }
+        }
     }
 }

@@ -105,6 +105,8 @@ impl Runs {
 #[pin_data]
 struct Carveout {
     failures: Arc<MemoryFailures>,
+    /// What was set aside, in bytes.
+    capacity: u64,
     #[pin]
     runs: Mutex<Runs>,
 }
@@ -118,6 +120,10 @@ impl Home for Carveout {
 impl Heap for Arc<Carveout> {
     fn contiguous(&self) -> bool {
         true
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        Some(self.capacity)
     }
 
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
@@ -158,6 +164,7 @@ pub(super) fn describe(mib: u32) -> Result<Option<HeapDescription>> {
     let carveout = Arc::pin_init(
         pin_init!(Carveout {
             failures,
+            capacity: u64::from(mib) << 20,
             runs <- runs,
         }),
         GFP_KERNEL,

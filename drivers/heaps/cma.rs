@@ -22,6 +22,7 @@ use kernel::{
 };
 
 struct CmaHeap {
+    area: CmaArea,
     pool: RunPool,
 }
 
@@ -32,6 +33,14 @@ impl Heap for CmaHeap {
 
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         self.pool.take(nr_pages)
+    }
+
+    fn capacity(&self) -> Option<u64> {
+        Some(self.area.size_at_most())
+    }
+
+    fn area(&self) -> Option<CmaArea> {
+        Some(self.area)
     }
 
     fn pool(&self) -> Option<&dyn Pool> {
@@ -51,6 +60,7 @@ pub(super) fn describe() -> Result<Option<HeapDescription>> {
         kernel_has_it: cfg!(CONFIG_DMABUF_HEAPS_CMA),
         heap: KBox::new(
             CmaHeap {
+                area,
                 pool: RunPool::new(area)?,
             },
             GFP_KERNEL,

@@ -18,14 +18,14 @@ lab_test() {
 		prepare_tools
 		test_prepare_arch arm64
 		test_initramfs
-		test_boots suite suite-zeroing suite-c-heaps
+		test_boots suite suite-zeroing suite-c-heaps suite-device-tree
 	) &
 	(
 		test_prepare_arch amd64
 		prepare_tools
 		test_prepare_i386
 		test_on_uml &
-		test_boots suite suite-zeroing suite-c-heaps suite-bounce suite-nocma suite-nodes
+		test_boots suite suite-zeroing suite-c-heaps suite-bounce suite-nocma suite-nodes suite-limits
 		test_on_host
 		wait_all 1
 	) &
@@ -126,7 +126,8 @@ test_append() {
 	sanitize-adversary) say "$(test_append sanitize-) page_poison=off" ;;
 	sanitize-soak) say "memhp_default_state=online_movable $(test_append sanitize-)" ;;
 	sanitize-*) say "$SANITIZERS_APPEND $(test_append suite-iommu-strict)" ;;
-	suite-nocma) ;;
+	suite-nocma | suite-device-tree) ;;
+	suite-limits) say "cma=320M" ;;
 	# Either heap shall have room for the kernel's selftest, which takes 32 MiB.
 	suite-built-in) say "cma=128M rust_dma_heap.carveout_mib=48" ;;
 	suite-zeroing) say "$APPEND init_on_alloc=0" ;;
@@ -158,6 +159,7 @@ test_machine() {
 	case $ARCH-$1 in
 	amd64-suite-iommu* | amd64-sanitize-*) say -machine kernel-irqchip=split -device intel-iommu,intremap=on ;;
 	arm64-suite-iommu*) say -machine iommu=smmuv3 ;;
+	arm64-suite-device-tree) say -dtb "$(test_device_tree)" ;;
 	esac
 	case $1 in
 	# Of 3 GiB, QEMU puts one above the first 4 GiB of addresses, and memory is
@@ -193,6 +195,20 @@ test_machine() {
 	esac
 }
 
+# Makes the device tree of QEMU's machine with what tests/vm/reserved-memory.dts adds to
+# it, and says where it is. The compiler is the one that the kernel's build has made.
+test_device_tree() {
+	local tree=$BUILD/test-$LABEL dtc
+	dtc=$(kernel_dir)/o/scripts/dtc/dtc
+	"$QEMU" "${MACHINE[@]}" -smp 2 -m "${VM_MEMORY:-$MEMORY}" -display none -machine "dumpdtb=$tree.dtb" >&2
+	{
+		"$dtc" -q -I dtb -O dts "$tree.dtb"
+		cat "$SRC/tests/vm/reserved-memory.dts"
+	} >"$tree.dts"
+	"$dtc" -q -I dts -O dtb -o "$tree.dtb" "$tree.dts"
+	say "$tree.dtb"
+}
+
 # What this machine lacks for a suite's machine, if anything.
 test_missing() {
 	[ "$1" != suite-virtio-gpu ] || [ -c /dev/udmabuf ] ||
@@ -201,7 +217,7 @@ test_missing() {
 
 # Boots $LABEL and runs tests/vm/$1.sh there; cuts its output into TAP files.
 test_boot() {
-	local suite=$1 name=$LABEL-$1 boot=vm_run status=0 start=$SECONDS machine missing
+	local suite=$1 name=$LABEL-$1 boot=vm_run status=0 start=$SECONDS machine missing files
 	missing=$(test_missing "$suite")
 	if [ -n "$missing" ]; then
 		say "  --  boot $LABEL for the tests \"$suite\": $missing"
@@ -213,6 +229,11 @@ test_boot() {
 	say "  ... boot $LABEL for the tests \"$suite\""
 	case $suite in
 	debian-*) boot=debian_boot ;;
+	# It has one of the rules' commands run.
+	suite-limits | suite-device-tree)
+		files=("${VM_FILES[@]}" "$SRC/tools/udev/60-rust-dma-heap.rules")
+		local VM_FILES=("${files[@]}")
+		;;
 	esac
 	"$boot" "$name" "${VM_TIMEOUT:-900}" "$SRC/tests/vm/$suite.sh" \
 		"$(test_append "$suite")" "${machine[@]}" || status=$?

@@ -9,7 +9,7 @@
 # Does the kernel have a heap of its own?
 kernels=
 [ ! -e /sys/class/dma_heap/system ] || kernels=y
-plan $((13 + 0${kernels:+5}))
+plan $((16 + 0${kernels:+5}))
 
 # The heap that /dev/dma_heap/$1 leads to, or "none"; a node of the kernel's own
 # is "node".
@@ -51,6 +51,16 @@ fi
 udevadm trigger --settle --subsystem-match=dma_heap --subsystem-match=rust_dma_heap
 is "the links outlive a change" "$(leads linux,cma reserved vidbuf_cached)" \
 	"default_cma_region default_cma_region default_cma_region"
+dir=$(heap_dir default_cma_region)
+size=$(($(cat "/sys/kernel/mm/cma/$(cat "$dir/area")/total_pages") * $(getconf PAGESIZE)))
+is "the CMA heap's limit is what its area has" "$(cat "$dir/limit") $(cat "$dir/user_limit")" "$size $size"
+change() { udevadm trigger --settle --subsystem-match=dma_heap --subsystem-match=rust_dma_heap; }
+echo 4194304 >"$dir/limit"
+change
+is "a change leaves a lower one" "$(cat "$dir/limit")" 4194304
+echo 1099511627776 >"$dir/limit"
+change
+is "and corrects a higher one" "$(cat "$dir/limit")" "$size"
 unload_module
 udevadm settle
 is "the links go with the module" "$(nodes)" "$before"

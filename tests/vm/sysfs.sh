@@ -6,11 +6,11 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 set -- $(own_heaps)
-plan $((18 * $#))
+plan $((20 * $#))
 
 for heap; do
 	dir=$(heap_dir "$heap")
-	for name in contiguous cacheable limit used keep_mappings pool_cap pool_held pool_trim_ms; do
+	for name in contiguous cacheable limit user_limit used keep_mappings pool_cap pool_held pool_trim_ms; do
 		value=$(as_nobody "cat $dir/$name")
 		case $value in
 		'' | *[!0-9]*) ok 1 "$heap: anyone reads a number from $name, not \"$value\"" ;;
@@ -33,6 +33,8 @@ for heap; do
 	limit=$(cat "$dir/limit")
 	! as_nobody "echo 4096 >$dir/limit" 2>/dev/null && [ "$(cat "$dir/limit")" = "$limit" ]
 	ok $? "$heap: others than root cannot write limit"
+	! as_nobody "echo 4096 >$dir/user_limit" 2>/dev/null && [ "$(cat "$dir/user_limit")" -le "$limit" ]
+	ok $? "$heap: nor user_limit"
 	echo 1048576 >"$dir/limit"
 	is "$heap: root writes limit" "$(cat "$dir/limit")" 1048576
 	! dmaheap alloc "$heap" 2M --hold 1ms >/dev/null 2>&1

@@ -11,6 +11,7 @@ use crate::outcome::fail;
 use crate::outcome::refused;
 use crate::outcome::skip;
 use crate::patience::ample;
+use crate::reached;
 use crate::system;
 use crate::target::Target;
 use crate::target::argument;
@@ -263,7 +264,21 @@ fn argument_cut_short(target: &Target) -> TestResult {
 
 /// The buffer exists by the time that the answer cannot be copied back.
 fn argument_read_only(target: &Target) -> TestResult {
-    bad_argument(target, Argument::ReadOnly)
+    counted(target, || bad_argument(target, Argument::ReadOnly))
+}
+
+/// Runs a test of one valid request that fails, and expects the heap to count it. A
+/// kernel's own heap counts nothing, nor does one without debugfs.
+fn counted(target: &Target, test: impl FnOnce() -> TestResult) -> TestResult {
+    let failures = || reached::counter(target, "failures").ok();
+    let before = failures();
+    let outcome = test()?;
+    equal(
+        "the number of failures",
+        failures(),
+        before.map(|before| before + 1),
+    )?;
+    Ok(outcome)
 }
 
 /// The limit of open files, put back on drop.
@@ -289,6 +304,10 @@ impl Drop for FileLimit {
 }
 
 fn no_descriptor(target: &Target) -> TestResult {
+    counted(target, || without_descriptor(target))
+}
+
+fn without_descriptor(target: &Target) -> TestResult {
     leaves_nothing(target, || {
         let free = rustix::io::dup(&target.raw)?;
         let lowest = u64::try_from(free.as_raw_fd())?;

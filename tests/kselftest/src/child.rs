@@ -6,6 +6,7 @@
 //! A child is this binary again, with a first argument that no user types. It
 //! answers with its exit status: 0, or the errno it met.
 
+use crate::crowd;
 use crate::mmap::expect;
 use crate::mmap::fill;
 use crate::outcome::Failure;
@@ -17,6 +18,9 @@ use dma_heap::Heap;
 use dma_heap::HeapInfo;
 use dma_heap::pattern::Pattern;
 use dma_heap::sys::namespace;
+use rustix::process::Uid;
+use rustix::thread::CapabilitySet;
+use rustix::thread::CapabilitySets;
 use std::io::Read as _;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -50,6 +54,19 @@ pub(crate) enum Role {
     Give,
     /// As that, as root of a user namespace of its own.
     GiveAsRoot,
+    /// As that, as the user 0 of one for which the parent says who that is.
+    GiveAsFirst,
+    /// As that, as its user 1.
+    GiveAsSecond,
+    /// As that, in no namespace, and without any capability.
+    GiveBare,
+    /// Allocate once, and see whether the kernel notes a use of capabilities; says on
+    /// standard error what is wrong.
+    Quietly,
+    /// Be refused, again and again (`crowd`).
+    Crowd,
+    /// Allocate one buffer after the other (`crowd`).
+    Again,
     /// Receive a buffer over standard input, check what it holds and fill it
     /// anew; says on standard error what is wrong.
     Receive,
@@ -64,13 +81,19 @@ pub(crate) enum Role {
     Messages,
 }
 
-const ROLES: [(Role, &str); 10] = [
+const ROLES: [(Role, &str); 16] = [
     (Role::Open, "open"),
     (Role::Loop, "loop"),
     (Role::Fill, "fill"),
     (Role::Once, "once"),
     (Role::Give, "give"),
     (Role::GiveAsRoot, "give-as-root"),
+    (Role::GiveAsFirst, "give-as-first"),
+    (Role::GiveAsSecond, "give-as-second"),
+    (Role::GiveBare, "give-bare"),
+    (Role::Quietly, "quietly"),
+    (Role::Crowd, "crowd"),
+    (Role::Again, "again"),
     (Role::Receive, "receive"),
     (Role::Overwrite, "overwrite"),
     (Role::Hog, "hog"),
@@ -102,6 +125,9 @@ pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
         Some((Role::Overwrite, _)) => Some(receive(false)),
         Some((Role::Hog, _)) => Some(hog(heap, size)),
         Some((Role::Messages, _)) => Some(messages(heap, size)),
+        Some((Role::Quietly, _)) => Some(quietly(heap, size)),
+        Some((Role::Crowd, _)) => Some(crowd::be_refused(heap, size)),
+        Some((Role::Again, _)) => Some(crowd::go_on(heap, size)),
         _ => None,
     };
     if let Some(result) = told {
@@ -141,13 +167,49 @@ impl From<Error> for Unplayed {
     }
 }
 
-fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
-    if role == Role::GiveAsRoot {
-        namespace::become_root_of_own().map_err(|_| Unplayed::NoNamespace)?;
+/// The heap whose node is standard input.
+pub(crate) fn given_heap(heap: &str) -> Result<Heap, Failure> {
+    let node = std::io::stdin().as_fd().try_clone_to_owned()?;
+    Ok(Heap::from_fd(heap, node)?)
+}
+
+/// Becomes user `number` of a namespace of this process's own, for which the parent says
+/// who that is.
+fn become_mapped(number: u32) -> Result<(), Failure> {
+    namespace::enter_own()?;
+    let mut parent = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    parent.write_all(b"?")?;
+    parent.read_exact(&mut [0])?;
+    let user = Uid::from_raw(number);
+    rustix::thread::set_thread_res_uid(user, user, user)?;
+    Ok(())
+}
+
+/// Becomes who the role is.
+fn dress(role: Role) -> Result<(), Unplayed> {
+    match role {
+        Role::GiveAsRoot => namespace::become_root_of_own().map_err(|_| Unplayed::NoNamespace),
+        Role::GiveAsFirst => become_mapped(0).map_err(|_| Unplayed::NoNamespace),
+        Role::GiveAsSecond => become_mapped(1).map_err(|_| Unplayed::NoNamespace),
+        Role::GiveBare => {
+            let none = CapabilitySets {
+                effective: CapabilitySet::empty(),
+                permitted: CapabilitySet::empty(),
+                inheritable: CapabilitySet::empty(),
+            };
+            rustix::thread::set_capabilities(None, none).map_err(|_| Unplayed::NoNode)
+        }
+        _ => Ok(()),
     }
-    if matches!(role, Role::Give | Role::GiveAsRoot) {
-        let node = std::io::stdin().as_fd().try_clone_to_owned();
-        let heap = Heap::from_fd(heap, node.map_err(|_| Unplayed::NoNode)?)?;
+}
+
+fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
+    dress(role)?;
+    if matches!(
+        role,
+        Role::Give | Role::GiveAsRoot | Role::GiveAsFirst | Role::GiveAsSecond | Role::GiveBare
+    ) {
+        let heap = given_heap(heap).map_err(|_| Unplayed::NoNode)?;
         return Ok(heap.alloc(size)?.send(std::io::stdout(), b"a buffer")?);
     }
     let heap = Heap::open(heap)?;
@@ -179,6 +241,12 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
         // Need no heap, or another's.
         Role::Give
         | Role::GiveAsRoot
+        | Role::GiveAsFirst
+        | Role::GiveAsSecond
+        | Role::GiveBare
+        | Role::Quietly
+        | Role::Crowd
+        | Role::Again
         | Role::Receive
         | Role::Overwrite
         | Role::Hog
@@ -222,6 +290,35 @@ fn receive(looks: bool) -> Result<(), Failure> {
         expect(&mapping, |index| before.word(index))?;
     }
     fill(&mut mapping, after)
+}
+
+/// Allocates, and has the kernel say whether this process ever used a capability.
+fn quietly(heap: &str, size: &str) -> Result<(), Failure> {
+    let heap = Heap::open(heap)?;
+    let size = size.parse()?;
+    if used_capabilities()? {
+        return fail("it used a capability before");
+    }
+    heap.alloc(size)?;
+    match used_capabilities()? {
+        true => fail("the allocation asked for a capability"),
+        false => Ok(()),
+    }
+}
+
+/// Whether this process is marked as one that used a capability: PF_SUPERPRIV, in the
+/// seventh field behind the program's name.
+fn used_capabilities() -> Result<bool, Failure> {
+    const SUPERPRIV: u64 = 0x100;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let flags = stat
+        .rsplit(')')
+        .next()
+        .and_then(|fields| fields.split_whitespace().nth(6));
+    match flags {
+        Some(flags) => Ok(flags.parse::<u64>()? & SUPERPRIV != 0),
+        None => fail("/proc/self/stat has no flags"),
+    }
 }
 
 /// Says that it is done, and waits until it may go.

@@ -25,7 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// The kernel's own heaps go on until the OOM killer ends it.
 pub(crate) const NO_LIMIT: &str = "the kernel's own heaps have no limit";
 
-/// A heap's limit, put back on drop.
+/// A heap's limit, or that of its users, put back on drop.
 pub(crate) struct Limit {
     path: PathBuf,
     before: u64,
@@ -34,14 +34,26 @@ pub(crate) struct Limit {
 impl Limit {
     /// Sets the limit, or says why that cannot be done.
     pub(crate) fn set(target: &Target, before: u64, bytes: u64) -> Result<Self, String> {
+        Self::write(target, "limit", before, bytes)
+    }
+
+    /// Sets the limit of each user, or says why that cannot be done.
+    pub(crate) fn set_of_user(target: &Target, bytes: u64) -> Result<Self, String> {
+        match target.user_limit() {
+            Some(before) => Self::write(target, "user_limit", before, bytes),
+            None => Err("the heap has no user_limit".into()),
+        }
+    }
+
+    fn write(target: &Target, name: &str, before: u64, bytes: u64) -> Result<Self, String> {
         let Some(dir) = &target.info().sysfs else {
             return Err("the heap has no directory in sysfs".into());
         };
-        let path = dir.join("limit");
+        let path = dir.join(name);
         match std::fs::write(&path, format!("{bytes}\n")) {
             Ok(()) => Ok(Self { path, before }),
             Err(error) => Err(format!(
-                "the heap's limit cannot be set to {bytes}: {error}; run as root"
+                "the heap's {name} cannot be set to {bytes}: {error}; run as root"
             )),
         }
     }

@@ -14,6 +14,7 @@ mod bad_input;
 mod camera;
 mod child;
 mod coherence;
+mod crowd;
 mod device;
 mod edu;
 mod exhaustion;
@@ -86,6 +87,7 @@ const TOPICS: [Topic; 25] = [
     ("unloading", unloading::TESTS),
     ("limits", limits::TESTS),
     ("users", users::TESTS),
+    ("crowd", crowd::TESTS),
     ("exhaustion", exhaustion::TESTS),
     ("pressure", pressure::TESTS),
 ];

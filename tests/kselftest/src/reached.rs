@@ -22,11 +22,7 @@ pub(crate) struct Ops {
 impl Ops {
     /// What the heap has counted so far.
     fn now(target: &Target) -> std::io::Result<Self> {
-        let folder = folder(target);
-        let counter = |name| {
-            let text = std::fs::read_to_string(folder.join(name))?;
-            text.trim().parse().map_err(std::io::Error::other)
-        };
+        let counter = |name| counter(target, name);
         Ok(Self {
             attaches: counter("attaches")?,
             maps: counter("maps")?,
@@ -43,6 +39,12 @@ impl Ops {
             mmaps: self.mmaps.wrapping_sub(earlier.mmaps),
         }
     }
+}
+
+/// One of the heap's counters.
+pub(crate) fn counter(target: &Target, name: &str) -> std::io::Result<u64> {
+    let text = std::fs::read_to_string(folder(target).join(name))?;
+    text.trim().parse().map_err(std::io::Error::other)
 }
 
 fn folder(target: &Target) -> PathBuf {

@@ -83,6 +83,11 @@ impl Target {
         self.info.attribute("limit")
     }
 
+    /// Bytes that the buffers of one user may have.
+    pub(crate) fn user_limit(&self) -> Option<u64> {
+        self.info.attribute("user_limit")
+    }
+
     /// Bytes that the living buffers have.
     pub(crate) fn used(&self) -> Option<u64> {
         self.info.attribute("used")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the buffers of one user may take: half of the heap's limit.
+//! What the buffers of one user may take, and who counts as one.
 //!
 //! The users are child processes that got the heap's node from root. They end at
 //! once, and their buffers stay with this process.
@@ -22,6 +22,8 @@ use crate::target::page;
 use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::sys::pages::Pages;
+use std::io::Read as _;
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -36,6 +38,16 @@ pub(crate) const TESTS: &[Test] = &[
         "root of a user namespace has no more than its user",
         root_of_namespace,
     ),
+    ("root without capabilities has a user's share", bare_root),
+    (
+        "subordinate ids have a share in common with their owner",
+        subordinates,
+    ),
+    (
+        "users of a namespace that root made have a share each",
+        of_roots_namespace,
+    ),
+    ("within its share nobody is asked for a capability", quiet),
 ];
 
 /// Two users who own nothing, by tradition.
@@ -54,8 +66,10 @@ fn with_share(target: &Target, test: impl FnOnce(u64) -> Result<(), Failure>) ->
         return skip("only root can become another user");
     }
     let share = used + PAGES * page();
-    let lowered = match Limit::set(target, before, 2 * share) {
-        Ok(limit) => limit,
+    let lowered = Limit::set(target, before, 2 * share)
+        .and_then(|limit| Ok((limit, Limit::set_of_user(target, share)?)));
+    let lowered = match lowered {
+        Ok(limits) => limits,
         Err(reason) => return skip(reason),
     };
     test(share)?;
@@ -81,14 +95,35 @@ enum Got {
 }
 
 fn play_as(user: u32, role: Role, target: &Target, bytes: u64) -> Result<Got, Failure> {
-    let (near, far) = UnixStream::pair()?;
+    play(user, role, None, target, bytes)
+}
+
+/// As that, in a namespace which `user` makes, and of which this process says by `map`
+/// who its users 0 and 1 are.
+fn play(
+    user: u32,
+    role: Role,
+    map: Option<&str>,
+    target: &Target,
+    bytes: u64,
+) -> Result<Got, Failure> {
+    let (mut near, far) = UnixStream::pair()?;
     let node = target.heap.as_fd().try_clone_to_owned()?;
-    let status = child::command(role, target.name(), bytes)?
+    let mut child = child::command(role, target.name(), bytes)?
         .uid(user)
         .gid(user)
         .stdin(node)
         .stdout(OwnedFd::from(far))
-        .status()?;
+        .spawn()?;
+    if let Some(map) = map {
+        // It says that it has a namespace, or ends without a word.
+        if near.read(&mut [0])? == 1 {
+            let mapped = std::fs::write(format!("/proc/{}/uid_map", child.id()), map);
+            near.write_all(b"!")?;
+            mapped?;
+        }
+    }
+    let status = child.wait()?;
     match status.code() {
         Some(0) => Ok(Got::Buffer(Buffer::receive(&near)?.0)),
         Some(child::NO_NAMESPACE) => Ok(Got::NoNamespace),
@@ -191,4 +226,95 @@ fn root_of_namespace(target: &Target) -> TestResult {
         drop(first);
         Ok(())
     })
+}
+
+fn bare_root(target: &Target) -> TestResult {
+    with_share(target, |share| {
+        let alloc = |bytes| play_as(0, Role::GiveBare, target, bytes);
+        let Got::Errno(Errno::DQUOT) = alloc(share + page())? else {
+            return fail("it got more than a user's share");
+        };
+        let Got::Buffer(first) = alloc(share)? else {
+            return fail("it did not get a user's share");
+        };
+        let Got::Errno(Errno::DQUOT) = alloc(page())? else {
+            return fail("it got a page beyond its share");
+        };
+        // It is another user's as much as before.
+        drop(alloc_as(ONE, target, share)??);
+        // With the capability, root may go on.
+        drop(target.heap.alloc(page())?);
+        drop(first);
+        Ok(())
+    })
+}
+
+/// The users 0 and 1 of a namespace that the user ONE makes, as newuidmap lets it: itself,
+/// and a subordinate id.
+const SUBORDINATE: &str = "0 65534 1\n1 100000 1\n";
+
+/// Those of one that root makes, as a daemon does for a container.
+const CONTAINER: &str = "0 100000 2\n";
+
+fn subordinates(target: &Target) -> TestResult {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    let first = |bytes| play(ONE, Role::GiveAsFirst, Some(SUBORDINATE), target, bytes);
+    let second = |bytes| play(ONE, Role::GiveAsSecond, Some(SUBORDINATE), target, bytes);
+    if let Got::NoNamespace = first(page())? {
+        return skip("the machine does not let users have namespaces");
+    }
+    with_share(target, |share| {
+        let Got::Buffer(most) = second(share - page())? else {
+            return fail("the subordinate user did not get its owner's share");
+        };
+        for (who, got) in [
+            ("the owner", play_as(ONE, Role::Give, target, 2 * page())?),
+            ("the owner as root of it", first(2 * page())?),
+            ("the subordinate user", second(2 * page())?),
+            (
+                "the owner in another one",
+                play_as(ONE, Role::GiveAsRoot, target, 2 * page())?,
+            ),
+        ] {
+            let Got::Errno(Errno::DQUOT) = got else {
+                return fail(format!("{who} got a page beyond the share"));
+            };
+        }
+        let Got::Buffer(last) = first(page())? else {
+            return fail("the owner did not get the last page of its share");
+        };
+        drop((most, last));
+        Ok(())
+    })
+}
+
+fn of_roots_namespace(target: &Target) -> TestResult {
+    let first = |bytes| play(0, Role::GiveAsFirst, Some(CONTAINER), target, bytes);
+    let second = |bytes| play(0, Role::GiveAsSecond, Some(CONTAINER), target, bytes);
+    with_share(target, |share| {
+        let Got::Buffer(whole) = first(share)? else {
+            return fail("root of the container did not get a user's share");
+        };
+        let Got::Errno(Errno::DQUOT) = first(page())? else {
+            return fail("root of the container got a page beyond its share");
+        };
+        let Got::Buffer(others) = second((PAGES - 1) * page())? else {
+            return fail("another user of the container did not get a share of its own");
+        };
+        drop((whole, others));
+        Ok(())
+    })
+}
+
+fn quiet(target: &Target) -> TestResult {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root has capabilities to be asked for");
+    }
+    let output = child::command(Role::Quietly, target.name(), page())?.output()?;
+    if output.status.success() {
+        return Ok(Pass);
+    }
+    fail(String::from_utf8_lossy(&output.stderr).trim())
 }

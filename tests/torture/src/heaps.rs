@@ -35,7 +35,13 @@ pub(crate) fn attribute(heap: &str, name: &str) -> Option<u64> {
 }
 
 /// What root may write of a heap.
-pub(crate) const KNOBS: [&str; 4] = ["limit", "keep_mappings", "pool_cap", "pool_trim_ms"];
+pub(crate) const KNOBS: [&str; 5] = [
+    "limit",
+    "user_limit",
+    "keep_mappings",
+    "pool_cap",
+    "pool_trim_ms",
+];
 
 /// The knobs of the heaps, and their values.
 pub(crate) struct Knobs(Vec<(PathBuf, String)>);

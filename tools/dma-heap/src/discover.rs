@@ -26,6 +26,8 @@ pub struct Attributes {
     pub cacheable: Option<bool>,
     /// Bytes that all buffers together may have.
     pub limit: Option<u64>,
+    /// Bytes that the buffers of one user may have.
+    pub user_limit: Option<u64>,
     /// Bytes that all living buffers have.
     pub used: Option<u64>,
     /// Bytes that the pool of warm blocks may hold.
@@ -113,6 +115,7 @@ impl Attributes {
             contiguous: flag(dir, "contiguous"),
             cacheable: flag(dir, "cacheable"),
             limit: number(dir, "limit"),
+            user_limit: number(dir, "user_limit"),
             used: number(dir, "used"),
             pool_cap: number(dir, "pool_cap"),
             pool_held: number(dir, "pool_held"),
@@ -182,6 +185,7 @@ mod tests {
         std::fs::write(dir.join("contiguous"), "1\n")?;
         std::fs::write(dir.join("cacheable"), "0\n")?;
         std::fs::write(dir.join("limit"), "536870912\n")?;
+        std::fs::write(dir.join("user_limit"), "268435456\n")?;
         std::fs::write(dir.join("used"), "not a number\n")?;
         let read = Attributes::read(&dir);
         std::fs::remove_dir_all(&dir)?;
@@ -191,6 +195,7 @@ mod tests {
                 contiguous: Some(true),
                 cacheable: Some(false),
                 limit: Some(536_870_912),
+                user_limit: Some(268_435_456),
                 ..Attributes::default()
             })
         );

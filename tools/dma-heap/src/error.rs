@@ -216,8 +216,8 @@ fn alloc_advice(errno: Errno) -> &'static str {
              kernel with `cma=`"
         }
         Errno::DQUOT => {
-            "your user's share of this heap is used up: free buffers, or run with \
-             CAP_SYS_RESOURCE"
+            "your user's share of this heap is used up: free buffers, have root raise the heap's \
+             sysfs attribute `user_limit`, or run with CAP_SYS_RESOURCE"
         }
         Errno::INVAL => "the length must be more than zero and fit the kernel's address space",
         Errno::NOTTY => "that node does not speak the dma-heap interface",

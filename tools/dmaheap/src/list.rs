@@ -19,6 +19,7 @@ struct Row {
     contiguous: Option<bool>,
     cacheable: Option<bool>,
     limit: Option<u64>,
+    user_limit: Option<u64>,
     used: Option<u64>,
     pool_cap: Option<u64>,
     pool_held: Option<u64>,
@@ -49,6 +50,7 @@ impl Row {
             contiguous: attributes.contiguous,
             cacheable: attributes.cacheable,
             limit: attributes.limit,
+            user_limit: attributes.user_limit,
             used: attributes.used,
             pool_cap: attributes.pool_cap,
             pool_held: attributes.pool_held,
@@ -75,6 +77,7 @@ impl Row {
             flag(self.contiguous),
             flag(self.cacheable),
             size(self.limit),
+            size(self.user_limit),
             size(self.used),
             size(self.pool_cap),
             size(self.pool_held),
@@ -109,6 +112,7 @@ fn print(rows: &[Row]) -> anyhow::Result<()> {
         "CONTIGUOUS",
         "CACHEABLE",
         "LIMIT",
+        "PER USER",
         "USED",
         "POOL CAP",
         "POOL HELD",
@@ -171,13 +175,14 @@ mod tests {
             contiguous: Some(true),
             cacheable: Some(true),
             limit: Some(64 << 20),
+            user_limit: Some(32 << 20),
             used: Some(0),
             ..Attributes::default()
         };
         let cells = Row::new(heap(Some(attributes)), &Names::read()).cells();
         assert_eq!(
-            cells.get(1..8).unwrap_or_default(),
-            ["module", "yes", "yes", "64 MiB", "0 B", "-", "-"]
+            cells.get(1..9).unwrap_or_default(),
+            ["module", "yes", "yes", "64 MiB", "32 MiB", "0 B", "-", "-"]
         );
     }
 }

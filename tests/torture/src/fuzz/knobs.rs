@@ -8,10 +8,11 @@ use crate::heaps::KNOBS;
 use dma_heap::Errno;
 use dma_heap::rng::Rng;
 
-const ATTRIBUTES: [&str; 8] = [
+const ATTRIBUTES: [&str; 9] = [
     "contiguous",
     "cacheable",
     "limit",
+    "user_limit",
     "used",
     "keep_mappings",
     "pool_cap",
@@ -40,7 +41,7 @@ pub(super) fn turn(worker: &mut Worker, rng: &mut Rng) -> Outcome {
     };
     let path = node.sysfs.join(name);
     let mut written = std::fs::write(&path, value.to_string());
-    if name == "limit" {
+    if matches!(name, "limit" | "user_limit") {
         // Not for long. Half of the memory, as it is by default.
         let half = rustix::system::sysinfo().totalram / 2;
         written = written.and(std::fs::write(&path, half.to_string()));

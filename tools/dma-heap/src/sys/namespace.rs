@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For tests: a process that is root in a user namespace of its own.
+//! For tests: a process that is in a user namespace of its own.
 
 use rustix::io::Result;
 use rustix::thread::UnshareFlags;
@@ -17,6 +17,16 @@ pub fn become_root_of_own() -> io::Result<()> {
     let user = rustix::process::getuid().as_raw();
     unshare()?;
     std::fs::write("/proc/self/uid_map", format!("0 {user} 1\n"))
+}
+
+/// Moves this process, of one thread, into a new user namespace, in which it has all
+/// capabilities, and in which another process is to say who is who.
+///
+/// # Errors
+///
+/// As above.
+pub fn enter_own() -> io::Result<()> {
+    Ok(unshare()?)
 }
 
 fn unshare() -> Result<()> {

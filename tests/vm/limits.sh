@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The heaps' limits before anybody has written one, those that follow another, and who
+# may use an area up. The argument is what the default contiguous area has, in bytes.
+
+# shellcheck source=tests/vm/lib.sh
+. /lab/lib.sh
+plan 27
+# What is kept warm is no matter here.
+pool_cap=
+
+area=$1
+carveout=33554432
+
+attribute() { cat "$(heap_dir "$1")/$2"; }
+
+# limits HEAP: the two of them.
+limits() { echo "$(attribute "$1" limit) $(attribute "$1" user_limit)"; }
+
+set_limit() { echo "$3" >"$(heap_dir "$1")/$2"; }
+
+# Allocates as a user without any capability, and as root of a user namespace, as
+# containers have it.
+user_gets() { as_nobody "dmaheap alloc $1 $2 --hold 1ms" >/run/lab/alloc 2>&1; }
+container_gets() { unshare -U -r dmaheap alloc "$1" "$2" --hold 1ms >/run/lab/alloc 2>&1; }
+
+load_module carveout_mib=32
+ok $? "the module loads"
+system=$(own_heaps | grep '^system')
+cma=$(own_heaps | grep '^default_cma_region')
+chmod 666 /dev/dma_heap/*
+half=$(awk '$1 == "MemTotal:" { print $2 * 512 }' /proc/meminfo)
+is "system: half of the memory, and half of that for a user" "$(limits "$system")" "$half $((half / 2))"
+is "carveout: what was set aside, for one user as well" "$(limits carveout)" "$carveout $carveout"
+is "$cma: what its area has, for one user as well" "$(limits "$cma")" "$area $area"
+name=$(attribute "$cma" area)
+is "it tells the area" "$(($(cat "/sys/kernel/mm/cma/$name/total_pages") * 4096))" "$area"
+is "which the others have not" "$(attribute "$system" area)$(attribute carveout area)" ""
+
+user_gets carveout 32M
+ok $? "a user gets all of the carveout"
+container_gets carveout 32M
+ok $? "so does root of a container"
+user_gets "$cma" 256M
+ok $? "a user gets most of the area"
+container_gets "$cma" 256M
+ok $? "so does root of a container"
+set_limit carveout user_limit 8388608
+is "root writes user_limit" "$(limits carveout)" "$carveout 8388608"
+user_gets carveout 8M
+ok $? "which is exact: a user gets as much"
+! user_gets carveout 8196K && grep -q 'share' /run/lab/alloc
+ok $? "and no page more, for its quota"
+! container_gets carveout 8196K && grep -q 'share' /run/lab/alloc
+ok $? "nor does root of a container"
+dmaheap alloc carveout 32M --hold 1ms >/dev/null
+ok $? "root itself does"
+! as_nobody "echo 4096 >$(heap_dir carveout)/user_limit" 2>/dev/null
+ok $? "others do not write user_limit"
+
+set_limit "$system" limit 8388608
+is "system: a user's limit follows the heap's" "$(limits "$system")" "8388608 4194304"
+user_gets "$system" 4M
+ok $? "a user gets as much"
+! user_gets "$system" 4100K && grep -q 'share' /run/lab/alloc
+ok $? "and no page more"
+set_limit "$system" user_limit 1048576
+set_limit "$system" limit 16777216
+is "until it is written" "$(limits "$system")" "16777216 1048576"
+set_limit "$cma" limit 8388608
+is "$cma: a user's limit follows the heap's" "$(limits "$cma")" "8388608 8388608"
+
+# The udev rule, as its program would be run.
+rule=$(sed -n 's/^ATTR{area}.*RUN+="\(.*\)"$/\1/p' /lab/60-rust-dma-heap.rules |
+	sed "s|\\\$attr{area}|$name|g; s|/sys%p|$(heap_dir "$cma")|g; s|\\\$\\\$|\$|g; s|^/bin/sh -c '\\(.*\\)'\$|\\1|")
+is "there is a udev rule" "${rule:+yes}" yes
+sh -c "$rule"
+ok $? "it runs"
+is "it leaves a limit below what the area has" "$(limits "$cma")" "8388608 8388608"
+set_limit "$cma" limit 1099511627776
+sh -c "$rule"
+is "and corrects one above" "$(limits "$cma")" "$area $area"
+unload_module
+ok $? "the module goes"
+leaves_nothing "unloading leaves nothing"
+finish
