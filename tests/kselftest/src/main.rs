@@ -37,9 +37,11 @@ mod remapping;
 mod reuse;
 mod sequences;
 mod sharing;
+mod stalls;
 mod system;
 mod tap;
 mod target;
+mod unbinding;
 mod unloading;
 mod users;
 mod warm;
@@ -61,7 +63,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 24] = [
+const TOPICS: [Topic; 26] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -78,6 +80,8 @@ const TOPICS: [Topic; 24] = [
     ("kept", kept::TESTS),
     ("coherence", coherence::TESTS),
     ("edu", edu::TESTS),
+    ("unbinding", unbinding::TESTS),
+    ("stalls", stalls::TESTS),
     ("graphics", graphics::TESTS),
     ("camera", camera::TESTS),
     ("fences", fences::TESTS),

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A map that cannot succeed: it fails soon, and nobody waits for it meanwhile.
+
+use crate::Test;
+use crate::kept;
+use crate::outcome::Failure;
+use crate::outcome::Outcome::Pass;
+use crate::outcome::TestResult;
+use crate::outcome::fail;
+use crate::patience::ample;
+use crate::target::Target;
+use dma_heap::Buffer;
+use dma_heap::Errno;
+use dma_heap::Heap;
+use dma_heap::importer::Attachment;
+use dma_heap::importer::DeviceSettings;
+use dma_heap::importer::Direction;
+use dma_heap::importer::Importer;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use std::os::fd::AsFd as _;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+pub(crate) const TESTS: &[Test] = &[(
+    "a map for which there are no addresses fails at once",
+    fails_at_once,
+)];
+
+/// Maps that are tried.
+const TRIES: usize = 100;
+
+/// How often the buffer is polled meanwhile.
+const POLLS: usize = 1000;
+
+/// Within what time 99 of 100 polls are done, and all.
+const MOST_POLLS: Duration = Duration::from_millis(20);
+const ALL_POLLS: Duration = Duration::from_millis(50);
+
+/// Within what time a map fails, or five times what it takes with one of the
+/// kernel's own heaps; where the IOMMU flushes later, it may wait for that.
+const STRICT: Duration = Duration::from_millis(1);
+const LAZY: Duration = Duration::from_millis(15);
+
+/// How often polls may be late in all because the machine had other work.
+const ROUNDS: usize = 3;
+
+fn fails_at_once(target: &Target) -> TestResult {
+    kept::with_few_addresses(target, |kept, edu, addresses| {
+        let (buffer, _) = target.filled(kept::PIECE)?;
+        let mut attachments = Vec::new();
+        let mut mappings = Vec::new();
+        let full = loop {
+            let attachment = edu.attach(&buffer)?;
+            if attachments.len() as u64 > addresses / kept::PIECE {
+                return fail("the IOMMU has more addresses than the device");
+            }
+            match crate::outcome::errno(attachment.map(Direction::Both)) {
+                Ok(mapping) => mappings.push(mapping),
+                Err(Errno::NOMEM) => break attachment,
+                Err(errno) => return fail(format!("mapping gave {errno}")),
+            }
+            attachments.push(attachment);
+        };
+
+        // Nothing that a device elsewhere keeps is of any help.
+        let other = Importer::with_device(DeviceSettings::default())?;
+        let elsewhere = other.attach(&buffer)?;
+        elsewhere.map(Direction::Both)?.release()?;
+        let before = kept.mappings()?;
+        let keep = || Ok(elsewhere.map(Direction::Both)?.release()?);
+        let mut late = String::new();
+        let mut ours = Duration::MAX;
+        for _ in 0..ROUNDS {
+            let (times, polls) = while_polled(&buffer, &full, keep)?;
+            kept.expect("of a device elsewhere", before, 0, 0)?;
+            ours = ours.min(median(times));
+            late = lateness(polls);
+            if late.is_empty() {
+                break;
+            }
+        }
+        if !late.is_empty() {
+            return fail(late);
+        }
+
+        let theirs = kernels_own(target, edu)?;
+        let most = if is_lazy()? {
+            LAZY
+        } else {
+            STRICT.max(5 * theirs.unwrap_or_default())
+        };
+        println!("# a failing map takes {ours:?}, with the kernel's own heap {theirs:?}");
+        if ours > ample(most) {
+            return fail(format!(
+                "a map that fails takes {ours:?}, with the kernel's own heap {theirs:?}"
+            ));
+        }
+        Ok(Pass)
+    })
+}
+
+/// Tries to map again and again while another thread polls the buffer, and
+/// returns how long each of both took.
+fn while_polled(
+    buffer: &Buffer,
+    attachment: &Attachment<'_>,
+    before_each: impl Fn() -> Result<(), Failure>,
+) -> Result<(Vec<Duration>, Vec<Duration>), Failure> {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let polls = scope.spawn(|| {
+            let polls = (0..POLLS).map(|_| poll(buffer)).collect();
+            is_over.store(true, Ordering::Relaxed);
+            polls
+        });
+        let mut times = Vec::new();
+        while times.len() < TRIES || !is_over.load(Ordering::Relaxed) {
+            before_each()?;
+            times.push(failing(attachment)?);
+        }
+        match polls.join() {
+            Ok(polls) => Ok((times, polls)),
+            Err(_) => fail("the thread that polls panicked"),
+        }
+    })
+}
+
+/// How long a map takes that fails.
+fn failing(attachment: &Attachment<'_>) -> Result<Duration, Failure> {
+    match attachment.try_map(Direction::Both)? {
+        (Some(Errno::NOMEM), time) => Ok(time),
+        (errno, _) => fail(format!("a map without addresses gave {errno:?}")),
+    }
+}
+
+/// How long a poll takes that need not wait for a device.
+fn poll(buffer: &Buffer) -> Duration {
+    let mut files = [PollFd::from_borrowed_fd(buffer.as_fd(), PollFlags::OUT)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    std::thread::sleep(Duration::from_micros(500));
+    let start = Instant::now();
+    // What it says is another test's.
+    drop(rustix::event::poll(&mut files, Some(&now)));
+    start.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// What to say of polls that took too long; empty if they did not.
+fn lateness(mut polls: Vec<Duration>) -> String {
+    polls.sort_unstable();
+    let most = polls.get(POLLS * 99 / 100 - 1).copied().unwrap_or_default();
+    let all = polls.last().copied().unwrap_or_default();
+    if most <= ample(MOST_POLLS) && all <= ample(ALL_POLLS) {
+        return String::new();
+    }
+    format!("99 of 100 polls took up to {most:?}, the longest {all:?}")
+}
+
+/// How long the same takes with a buffer of the kernel's own system heap, where
+/// there is one.
+fn kernels_own(target: &Target, edu: &Importer) -> Result<Option<Duration>, Failure> {
+    let Some(name) = target.name().strip_suffix("-pooled") else {
+        return Ok(None);
+    };
+    let Ok(heap) = Heap::open(name) else {
+        return Ok(None);
+    };
+    let buffer = heap.alloc(kept::PIECE)?;
+    let attachment = edu.attach(&buffer)?;
+    let times = (0..TRIES)
+        .map(|_| failing(&attachment))
+        .collect::<Result<_, _>>()?;
+    Ok(Some(median(times)))
+}
+
+/// Whether the IOMMU before edu devices flushes later, for many mappings at once.
+fn is_lazy() -> Result<bool, Failure> {
+    for entry in std::fs::read_dir("/sys/bus/pci/drivers/dma_buf_test_importer")? {
+        let group = entry?.path().join("iommu_group/type");
+        if group.exists() {
+            return Ok(std::fs::read_to_string(group)?.trim() == "DMA-FQ");
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_polls_count() {
+        let mut polls = vec![Duration::from_micros(5); POLLS];
+        assert_eq!(lateness(polls.clone()), "");
+        if let Some(first) = polls.first_mut() {
+            *first = Duration::from_millis(49);
+        }
+        assert_eq!(lateness(polls.clone()), "");
+        if let Some(first) = polls.first_mut() {
+            *first = Duration::from_millis(51);
+        }
+        assert_ne!(lateness(polls), "");
+    }
+}
