@@ -61,7 +61,7 @@ const DEVICE: u64 = 4096;
 pub(crate) const WORD: u64 = 4;
 
 /// An IOMMU may flush what has ended with a delay of 10 ms and a tick.
-const FLUSH: Duration = Duration::from_millis(50);
+pub(crate) const FLUSH: Duration = Duration::from_millis(50);
 
 /// How long the kernel may take to write a fault into its log.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -262,6 +262,9 @@ const TRIES: usize = 40;
 /// That time.
 const UNFLUSHED: Duration = Duration::from_millis(8);
 
+/// After what time the kernel tells of faults again that it has told of too often.
+const REPORTS: Duration = Duration::from_secs(6);
+
 /// The device writes a moment after it was detached, and the IOMMU has cached
 /// where to: whoever gets the memory next must not find that there.
 fn stopped_at_detach(target: &Target) -> TestResult {
@@ -306,6 +309,7 @@ fn stopped_at_detach(target: &Target) -> TestResult {
                 fill(&mut buffer.map()?, pattern)?;
             }
             if hits == HITS {
+                std::thread::sleep(REPORTS);
                 return Ok(Pass);
             }
         }

@@ -3,10 +3,12 @@
 //! A map that cannot succeed: it fails soon, and nobody waits for it meanwhile.
 
 use crate::Test;
+use crate::edu::FLUSH;
 use crate::kept;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
+use crate::outcome::errno;
 use crate::outcome::fail;
 use crate::patience::ample;
 use crate::target::Target;
@@ -52,19 +54,23 @@ const ROUNDS: usize = 3;
 fn fails_at_once(target: &Target) -> TestResult {
     kept::with_few_addresses(target, |kept, edu, addresses| {
         let (buffer, _) = target.filled(kept::PIECE)?;
-        let mut attachments = Vec::new();
         let mut mappings = Vec::new();
+        let mut is_flushed = false;
         let full = loop {
             let attachment = edu.attach(&buffer)?;
-            if attachments.len() as u64 > addresses / kept::PIECE {
+            if mappings.len() as u64 > addresses / kept::PIECE {
                 return fail("the IOMMU has more addresses than the device");
             }
-            match crate::outcome::errno(attachment.map(Direction::Both)) {
+            match errno(attachment.map(Direction::Both)) {
                 Ok(mapping) => mappings.push(mapping),
-                Err(Errno::NOMEM) => break attachment,
+                Err(Errno::NOMEM) if is_flushed => break attachment,
+                Err(Errno::NOMEM) => {
+                    // Those of an earlier test may still come back.
+                    std::thread::sleep(FLUSH);
+                    is_flushed = true;
+                }
                 Err(errno) => return fail(format!("mapping gave {errno}")),
             }
-            attachments.push(attachment);
         };
 
         // Nothing that a device elsewhere keeps is of any help.
