@@ -212,7 +212,10 @@ impl BlockList {
 
     /// Says that a device may go on writing for some time after its mapping has ended: an IOMMU
     /// forgets lazily.
-    #[allow(dead_code, reason = "an attachment flushes when it is detached; to be removed")]
+    #[allow(
+        dead_code,
+        reason = "an attachment flushes when it is detached; to be removed"
+    )]
     pub(super) fn set_lingers(&self) {
         self.lingers.store(true, Relaxed);
     }

@@ -402,10 +402,12 @@ impl Attachment {
     /// Returns, without a lock, for how long a mapping is kept that nobody uses: by how many others
     /// have become idle since.
     pub(super) fn idle_age(&self) -> Option<usize> {
+        let since = self.idle.since.load(Relaxed);
+
         self.idle
             .is_kept
             .load(Relaxed)
-            .then(|| CLOCK.load(Relaxed).wrapping_sub(self.idle.since.load(Relaxed)))
+            .then(|| CLOCK.load(Relaxed).wrapping_sub(since))
     }
 
     /// Tells whether it is of a buffer of `export`.

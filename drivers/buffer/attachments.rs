@@ -81,7 +81,9 @@ impl AttachmentSet {
     ) -> [Option<Arc<Attachment>>; BATCH] {
         let mut found = [const { None }; BATCH];
         let rest = self.0.iter().skip_while(|(&key, _)| key <= after);
-        let wanted = rest.map(|(_, attachment)| attachment).filter(|it| which(it));
+        let wanted = rest
+            .map(|(_, attachment)| attachment)
+            .filter(|it| which(it));
 
         for (place, attachment) in found.iter_mut().zip(wanted) {
             *place = Some(attachment.clone());

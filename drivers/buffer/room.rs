@@ -87,10 +87,7 @@ impl Attachments {
     }
 
     /// Maps as soon as a lazy domain has addresses back, or fails after the time that one flush takes.
-    fn map_after_flush(
-        attachment: &Attachment,
-        direction: DataDirection,
-    ) -> Result<Arc<SgTable>> {
+    fn map_after_flush(attachment: &Attachment, direction: DataDirection) -> Result<Arc<SgTable>> {
         let start = Instant::<Monotonic>::now();
         let time = Domain::flush_time();
 

@@ -244,17 +244,16 @@ impl Claim {
         let mut start = Instant::<Monotonic>::now();
         let (mut ended, mut is_first) = (Delta::ZERO, false);
 
-        self.0
-            .transfer(TO_MEMORY, place, address, len, FINE, || {
-                start = Instant::now();
-                while start.elapsed() < time {
-                    fsleep(FINE);
-                }
-                something()?;
-                ended = start.elapsed();
-                is_first = self.0.read(COMMAND)? & START != 0;
-                Ok(())
-            })?;
+        self.0.transfer(TO_MEMORY, place, address, len, FINE, || {
+            start = Instant::now();
+            while start.elapsed() < time {
+                fsleep(FINE);
+            }
+            something()?;
+            ended = start.elapsed();
+            is_first = self.0.read(COMMAND)? & START != 0;
+            Ok(())
+        })?;
 
         let transferred = if is_first {
             start.elapsed()

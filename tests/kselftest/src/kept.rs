@@ -98,10 +98,7 @@ impl Drop for Kept {
 }
 
 /// Runs a test, or skips it where mappings are not kept or cannot be counted.
-pub(crate) fn with_counters(
-    target: &Target,
-    test: impl FnOnce(&Kept) -> TestResult,
-) -> TestResult {
+pub(crate) fn with_counters(target: &Target, test: impl FnOnce(&Kept) -> TestResult) -> TestResult {
     if !target.is_ours() {
         return skip("the kernel's own heaps keep no mappings");
     }

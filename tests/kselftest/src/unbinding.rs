@@ -128,10 +128,7 @@ fn nothing_kept(target: &Target) -> TestResult {
 }
 
 /// Fails unless each call of `map` makes one mapping, which it also ends.
-fn each_time_anew(
-    kept: &Kept,
-    map: impl Fn() -> Result<(), Failure>,
-) -> Result<(), Failure> {
+fn each_time_anew(kept: &Kept, map: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
     let before = kept.mappings()?;
     for _ in 0..3 {
         map()?;
