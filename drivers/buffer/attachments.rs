@@ -52,7 +52,7 @@ impl AttachmentSet {
 
     /// Makes a place, before the lock of a set is taken. May sleep.
     pub(super) fn node(attachment: Arc<Attachment>) -> Result<AttachmentNode> {
-        Ok(RBTreeNode::new(key(&attachment), attachment, GFP_KERNEL)?)
+        RBTreeNode::new(key(&attachment), attachment, GFP_KERNEL)
     }
 
     /// Adds an attachment that is not there yet.
