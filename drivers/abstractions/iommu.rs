@@ -112,9 +112,10 @@ impl<'a> Domain<'a> {
 
     /// Within what time a lazy domain gives the addresses back of a mapping that has ended.
     ///
-    /// That is a timer's, which fires up to a tick late, and is rounded up to ticks before that.
+    /// That is a timer's, which is rounded up to ticks, fires up to one later, and may find its
+    /// processor at other work.
     pub(crate) fn flush_time() -> Delta {
-        let ticks = msecs_to_jiffies(FLUSH_QUEUE_TIMEOUT) + 1;
+        let ticks = msecs_to_jiffies(FLUSH_QUEUE_TIMEOUT) + 2;
 
         // SAFETY: It only computes.
         Delta::from_millis(unsafe { bindings::jiffies64_to_msecs(ticks as u64) } as i64)
