@@ -5,15 +5,20 @@
 //! # Locking
 //!
 //! From the outside in: `mmap_lock` or a VMA lock, `dmabuf->resv`, [`Buffer::state`],
-//! [`Attachments`], [`Attachment::tables`], `fs_reclaim`, the spinlock of a [`pool`](crate::pool).
-//! The dma-buf core holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none
-//! of these but the VMA lock: what they change is a mark in each block, and page tables.
+//! [`Attachment::tables`], `fs_reclaim`, the spinlock of a [`pool`](crate::pool). The dma-buf core
+//! holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none of these but the
+//! VMA lock: what they change is a mark in each block, and page tables.
+//!
+//! The locks of [`Attachments`] are everybody's. They come after `resv`, with none of the others
+//! held, and none of the others is taken under them. The notifiers of a bus are called with a lock
+//! of it held; what they take is a lock of [`Attachments`], and after it [`Attachment::tables`].
 
 #![deny(unsafe_code)]
 
 mod attachment;
 mod attachments;
 mod export;
+mod room;
 
 pub(crate) use attachments::Attachments;
 pub(crate) use export::Export;
@@ -29,6 +34,7 @@ use crate::{
     accounting::Charge, //
 };
 use attachment::Attachment;
+use attachments::AttachmentSet;
 use kernel::{
     device::Device,
     dma::DataDirection,
@@ -39,38 +45,14 @@ use kernel::{
         Arc,
         Mutex,
         UniqueArc, //
-    },
-    time::{
-        delay::fsleep,
-        Delta, //
     }, //
 };
 
 /// What changes in a buffer's life.
 struct State {
-    /// [`None`] until there is one: even to drop an empty vector calls the allocator, and many
-    /// buffers never see a device.
-    attachments: Option<KVec<Arc<Attachment>>>,
+    attachments: AttachmentSet,
     /// The mapping that importers share, or one that was kept for the next.
     vmap: Option<Arc<KernelMapping>>,
-}
-
-impl State {
-    fn attachments(&self) -> impl Iterator<Item = &Arc<Attachment>> {
-        self.attachments.iter().flatten()
-    }
-}
-
-/// After how long an IOMMU in lazy mode gives back the addresses of mappings that have ended: with
-/// its next flush, which is due within 10 ms, and late on a busy machine.
-const FLUSH: Delta = Delta::from_millis(10);
-
-/// How often to wait for that.
-const FLUSHES: usize = 10;
-
-/// Tells whether a map failed for want of something that others may have.
-fn is_short(table: &Result<Arc<SgTable>>) -> bool {
-    table.as_ref().is_err_and(|&e| e != EBUSY && e != EINVAL)
 }
 
 /// A buffer of any heap: blocks of memory with those who use them.
@@ -95,7 +77,7 @@ impl Buffer {
             export,
             blocks: blocks.into(),
             state <- new_mutex!(State {
-                attachments: None,
+                attachments: AttachmentSet::new(),
                 vmap: None,
             }),
             _charge: charge,
@@ -116,45 +98,41 @@ impl Exporter for Buffer {
     }
 
     fn attach(&self, device: &Device) -> Result<Arc<Attachment>> {
+        let registry = &self.export.attachments;
+        // Nothing is kept for a device of which nobody would tell when it loses its driver.
+        let is_watched = registry.watch(device).is_ok();
         let attachment = Arc::pin_init(
-            Attachment::new(device, self.blocks.clone(), self.export.clone()),
+            Attachment::new(device, self.blocks.clone(), self.export.clone(), is_watched),
             GFP_KERNEL,
         )?;
-        let mut state = self.state.lock();
-        let attachments = state.attachments.get_or_insert_with(KVec::new);
+        // Before any lock: whoever allocates may have to wait for the disk.
+        let (ours, everybodys) = (
+            AttachmentSet::node(attachment.clone())?,
+            AttachmentSet::node(attachment.clone())?,
+        );
 
-        attachments.reserve(1, GFP_KERNEL)?;
-        self.export.attachments.add(attachment.clone())?;
-        attachments.push_within_capacity(attachment.clone())?;
+        registry.add(everybodys);
+        self.state.lock().attachments.insert(ours);
         self.export.attaches.add(1);
         Ok(attachment)
     }
 
     fn detach(&self, attachment: Arc<Attachment>) {
         self.export.attachments.remove(&attachment);
-        if let Some(attachments) = &mut self.state.lock().attachments {
-            attachments.retain(|other| !Arc::ptr_eq(other, &attachment));
-        }
+
+        let removed = self.state.lock().attachments.remove(&attachment);
+
+        drop(removed);
+        // Now, and not with the last reference: the device may go after this.
+        attachment.end();
     }
 
     fn map(&self, attachment: &Attachment, direction: DataDirection) -> Result<Arc<SgTable>> {
-        let mut table = attachment.map(direction);
+        let registry = &self.export.attachments;
+        let table = registry.map(attachment, direction, self.size())?;
 
-        // Address space of an IOMMU may be what is missing: kept mappings hold some.
-        if is_short(&table) && self.export.attachments.drop_idle_mappings(|_| true) > 0 {
-            table = attachment.map(direction);
-            for _ in 0..FLUSHES {
-                if !is_short(&table) {
-                    break;
-                }
-                fsleep(FLUSH);
-                table = attachment.map(direction);
-            }
-        }
-        if table.is_ok() {
-            self.export.maps.add(1);
-        }
-        table
+        self.export.maps.add(1);
+        Ok(table)
     }
 
     fn unmap(&self, attachment: &Attachment, table: Arc<SgTable>) {
@@ -167,7 +145,7 @@ impl Exporter for Buffer {
         if let Some(vmap) = &state.vmap {
             vmap.sync_for_cpu();
         }
-        for attachment in state.attachments() {
+        for attachment in state.attachments.iter() {
             attachment.sync_for_cpu();
         }
         self.export.cpu_accesses.add(1);
@@ -180,7 +158,7 @@ impl Exporter for Buffer {
         if let Some(vmap) = &state.vmap {
             vmap.sync_for_device();
         }
-        for attachment in state.attachments() {
+        for attachment in state.attachments.iter() {
             attachment.sync_for_device();
         }
         Ok(())

@@ -7,17 +7,21 @@
 #include <linux/cpuset.h>
 #include <linux/cred.h>
 #include <linux/debugfs.h>
+#include <linux/device.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>
+#include <linux/iommu.h>
+#include <linux/kobject.h>
 #include <linux/kthread.h>
 #include <linux/math64.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/of.h>
 #include <linux/of_reserved_mem.h>
+#include <linux/ratelimit.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -390,6 +394,59 @@ void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_tab
 					       enum dma_data_direction dir)
 {
 	dma_sync_sgtable_for_device(dev, sgt, dir);
+}
+
+struct iommu_domain *rust_dma_heap_iommu_domain(struct device *dev)
+{
+	return iommu_get_domain_for_dev(dev);
+}
+
+bool rust_dma_heap_iommu_domain_is_lazy(const struct iommu_domain *domain)
+{
+#ifdef CONFIG_IOMMU_API
+	/* Written in the middle of other users of the domain. */
+	return READ_ONCE(domain->type) == IOMMU_DOMAIN_DMA_FQ;
+#else
+	return false;
+#endif
+}
+
+void rust_dma_heap_iommu_flush(struct iommu_domain *domain)
+{
+	iommu_flush_iotlb_all(domain);
+}
+
+u64 rust_dma_heap_iommu_last_address(struct device *dev, const struct iommu_domain *domain)
+{
+	u64 last = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+
+#ifdef CONFIG_IOMMU_API
+	if (domain->geometry.force_aperture)
+		last = min_t(u64, last, domain->geometry.aperture_end);
+#endif
+	return last;
+}
+
+bool rust_dma_heap_device_has_driver(const struct device *dev)
+{
+	return READ_ONCE(dev->driver);
+}
+
+struct kset *rust_dma_heap_device_bus(const struct device *dev)
+{
+	return dev->bus ? kset_get(bus_get_kset(dev->bus)) : NULL;
+}
+
+void rust_dma_heap_kset_put(struct kset *kset)
+{
+	kset_put(kset);
+}
+
+bool rust_dma_heap_may_log(void)
+{
+	static DEFINE_RATELIMIT_STATE(lines, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+
+	return __ratelimit(&lines);
 }
 
 int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, size_t len,

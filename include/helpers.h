@@ -20,6 +20,8 @@
 
 struct delayed_work;
 struct device;
+struct iommu_domain;
+struct kset;
 struct kthread_delayed_work;
 struct kthread_work;
 struct kthread_worker;
@@ -136,6 +138,20 @@ void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table 
 					    enum dma_data_direction dir);
 void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *sgt,
 					       enum dma_data_direction dir);
+
+/* IOMMUs: include/linux/iommu.h */
+struct iommu_domain *rust_dma_heap_iommu_domain(struct device *dev);
+bool rust_dma_heap_iommu_domain_is_lazy(const struct iommu_domain *domain);
+void rust_dma_heap_iommu_flush(struct iommu_domain *domain);
+u64 rust_dma_heap_iommu_last_address(struct device *dev, const struct iommu_domain *domain);
+
+/* Devices and their buses: include/linux/device.h, include/linux/kobject.h */
+bool rust_dma_heap_device_has_driver(const struct device *dev);
+struct kset *rust_dma_heap_device_bus(const struct device *dev);
+void rust_dma_heap_kset_put(struct kset *kset);
+
+/* The log: include/linux/ratelimit.h */
+bool rust_dma_heap_may_log(void);
 
 int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, size_t len,
 			   bool to_memory);

@@ -12,15 +12,6 @@ use super::{
 };
 use kernel::device::Device;
 
-/// Tells whether an IOMMU translates what `device` puts out.
-///
-/// The end of a mapping may then reach it with a delay: translations are flushed in batches, unless
-/// the IOMMU is strict.
-pub(crate) fn is_behind_iommu(device: &Device) -> bool {
-    // SAFETY: The device is valid.
-    unsafe { bindings::rust_dma_heap_device_uses_iommu(raw_device(device)) }
-}
-
 /// How a device gets at a buffer's memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reach {

@@ -156,7 +156,9 @@ impl SgTable {
     /// Maps the table for DMA by its device.
     ///
     /// Wraps `dma_map_sgtable()`. May sleep. Returns `EBUSY` if it is mapped already and `EINVAL`
-    /// if the device has no DMA mask, which the C side answers with a warning in the log.
+    /// if the device has no DMA mask, which the C side answers with a warning in the log. `ENOMEM`
+    /// says that an IOMMU has no addresses left, or no memory for its tables; a bounce buffer that
+    /// is full is `EIO`.
     pub(crate) fn map(self: Pin<&mut Self>, direction: DataDirection) -> Result {
         let this = self.get();
 

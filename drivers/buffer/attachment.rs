@@ -15,11 +15,16 @@
 //!
 //! What is kept, the device can reach until it is detached. That takes nothing from anybody: who
 //! drives the device may map the buffer at any time, and the table holds the blocks, so that nobody
-//! else gets them before the mapping has ended.
+//! else gets them before the mapping has ended. At detach it ends for good: behind an IOMMU in lazy
+//! mode that is flushed then, once for all maps of the attachment, so no memory is given back that a
+//! device may still write.
+//!
+//! A mapping is not kept for longer than the device has its driver. Importers may keep attachments
+//! while a device changes its driver; with the C heaps, nothing is mapped then.
 //!
 //! Addresses of an IOMMU are scarce for devices with a small DMA mask. When a map fails, the kept
-//! mappings of all buffers that no importer uses make room ([`Attachments`](super::Attachments)). The
-//! knob `keep_mappings` ends the keeping altogether.
+//! mappings of all buffers that no importer uses make room ([`room`](super::room)). The knob
+//! `keep_mappings` ends the keeping altogether.
 //!
 //! On a device that may bounce nothing is kept. A bounce slot is scarce, and one that is kept holds
 //! bytes that were copied at map time: a later sync would write them over newer ones.
@@ -27,7 +32,13 @@
 use super::Export;
 use crate::abstractions::{
     block_list::BlockList,
+    device,
     dma_limits::Reach,
+    iommu::{
+        Domain,
+        DomainId, //
+    },
+    rate_limit,
     segments::SegmentLimits,
     sg_table::SgTable, //
 };
@@ -37,12 +48,74 @@ use kernel::{
     dma::DataDirection,
     prelude::*,
     sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         new_mutex,
         Arc,
         Mutex,
         UniqueArc, //
     }, //
 };
+
+/// Why a buffer was not mapped.
+pub(super) enum MapError {
+    /// An IOMMU has no addresses left for it, or no memory for its tables.
+    NoAddresses,
+    /// Something else, that is not mended by others' unmapping.
+    Other(Error),
+}
+
+impl From<Error> for MapError {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<MapError> for Error {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::NoAddresses => ENOMEM,
+            MapError::Other(error) => error,
+        }
+    }
+}
+
+/// Whether a mapping is kept that nobody uses, to be read without a lock.
+///
+/// Changed under that of the [`Tables`]. What a reader finds may be out of date.
+struct Idle {
+    is_kept: Atomic<bool>,
+    /// The number of the [`DomainId`] where it has its addresses.
+    domain: Atomic<usize>,
+    /// When it became idle, by [`CLOCK`].
+    since: Atomic<usize>,
+}
+
+/// Goes on by one with each mapping that becomes idle.
+static CLOCK: Atomic<usize> = Atomic::new(0);
+
+impl Idle {
+    const fn new() -> Self {
+        Self {
+            is_kept: Atomic::new(false),
+            domain: Atomic::new(0),
+            since: Atomic::new(0),
+        }
+    }
+
+    fn begin(&self, domain: DomainId) {
+        self.domain.store(domain.number(), Relaxed);
+        self.since.store(CLOCK.fetch_add(1, Relaxed), Relaxed);
+        self.is_kept.store(true, Relaxed);
+    }
+
+    fn end(&self) {
+        self.is_kept.store(false, Relaxed);
+    }
+}
 
 /// The scatterlists of one attachment.
 struct Tables {
@@ -52,6 +125,8 @@ struct Tables {
     primary_is_lent: bool,
     /// How many duplicates importers hold.
     duplicates: usize,
+    /// Whether the device could ever reach the memory.
+    was_mapped: bool,
 }
 
 impl Tables {
@@ -89,41 +164,57 @@ impl Tables {
 #[pin_data]
 pub(crate) struct Attachment {
     export: Arc<Export>,
+    device: ARef<Device>,
+    len: usize,
     /// Whether the device never bounces.
     is_direct: bool,
+    /// Whether somebody tells when the device loses its driver, and has not yet. Goes to false only,
+    /// before the lock of `tables` is taken.
+    is_watched: Atomic<bool>,
+    idle: Idle,
     #[pin]
     tables: Mutex<Tables>,
 }
 
 impl Attachment {
-    /// Makes the scatterlist ready, cut for `device`. May sleep.
+    /// Makes the scatterlist ready, cut for `device`. May sleep. `is_watched` promises a call of
+    /// [`Self::keep_no_more`] before the device loses its driver.
     ///
     /// Returns `EBUSY`, with a line in the log, if the device cannot reach the memory.
     pub(super) fn new(
         device: &Device,
         blocks: Arc<BlockList>,
         export: Arc<Export>,
+        is_watched: bool,
     ) -> impl PinInit<Self, Error> + use<'_> {
         pin_init::pin_init_scope(move || {
             let reach = Reach::of(device, &blocks);
 
             if reach == Reach::Beyond {
-                dev_warn!(
-                    device,
-                    "cannot reach a dma-buf: its memory and any bounce buffer are beyond the DMA mask; use an IOMMU, boot with swiotlb=force, or allocate below the mask\n"
-                );
+                if rate_limit::may_log() {
+                    dev_warn!(
+                        device,
+                        "cannot reach a dma-buf: its memory and any bounce buffer are beyond the DMA mask; use an IOMMU, boot with swiotlb=force, or allocate below the mask\n"
+                    );
+                }
                 return Err(EBUSY);
             }
 
+            let len = blocks.len();
             let table = SgTable::new(device, blocks, SegmentLimits::of(device))?;
 
             Ok(try_pin_init!(Self {
                 export,
+                device: device.into(),
+                len,
                 is_direct: reach == Reach::Direct,
+                is_watched: Atomic::new(is_watched),
+                idle: Idle::new(),
                 tables <- new_mutex!(Tables {
                     primary: Some(table.into()),
                     primary_is_lent: false,
                     duplicates: 0,
+                    was_mapped: false,
                 }),
             }))
         })
@@ -131,13 +222,25 @@ impl Attachment {
 
     /// Maps the buffer for the device. May sleep.
     ///
-    /// Returns `EBUSY` while it is mapped in another direction, and `EINVAL` if the device has no
-    /// DMA mask.
-    pub(super) fn map(&self, direction: DataDirection) -> Result<Arc<SgTable>> {
+    /// `EBUSY` says that it is mapped in another direction, and `EINVAL` that the device has no DMA
+    /// mask.
+    pub(super) fn map(&self, direction: DataDirection) -> Result<Arc<SgTable>, MapError> {
         let mut tables = self.tables.lock();
 
         if tables.is_outstanding() {
-            return Self::map_again(&mut tables, direction);
+            let primary = Self::lend_again(&mut tables, direction)?;
+
+            if !core::mem::replace(&mut tables.primary_is_lent, true) {
+                return Ok(primary);
+            }
+            tables.duplicates += 1;
+            // Memory is allocated without the lock, for which the CPU's brackets wait. `resv` keeps
+            // other maps and unmaps out, and the duplicate counts already.
+            drop(tables);
+            return SgTable::duplicate(primary).map_err(|error| {
+                self.tables.lock().duplicates -= 1;
+                error.into()
+            });
         }
 
         let kept = tables.primary.as_ref();
@@ -149,45 +252,47 @@ impl Attachment {
             None => self.map_anew(&mut tables, direction)?,
         };
 
+        self.idle.end();
         tables.primary_is_lent = true;
         Ok(table)
     }
 
     /// Maps the idle table.
-    fn map_anew(&self, tables: &mut Tables, direction: DataDirection) -> Result<Arc<SgTable>> {
+    fn map_anew(
+        &self,
+        tables: &mut Tables,
+        direction: DataDirection,
+    ) -> Result<Arc<SgTable>, MapError> {
         let mut table = tables.take_idle()?;
 
         // Only a kept mapping is still there, and it was synced by the last unmap.
+        self.idle.end();
         table.as_mut().unmap_synced();
 
         let mapped = table.as_mut().map(direction);
         let table = Arc::from(table);
 
         tables.primary = Some(table.clone());
-        mapped?;
+        mapped.map_err(|error| match error {
+            ENOMEM => MapError::NoAddresses,
+            error => MapError::Other(error),
+        })?;
+        tables.was_mapped = true;
         self.export.mappings.add(1);
         Ok(table)
     }
 
-    /// Lends the existing mapping once more.
+    /// Returns the mapping that is in use, to be lent once more.
     ///
     /// Nothing is synced: what the CPU wrote in a bracket has reached the device by the end of the
     /// bracket, and what the device wrote since must stay.
-    fn map_again(tables: &mut Tables, direction: DataDirection) -> Result<Arc<SgTable>> {
+    fn lend_again(tables: &mut Tables, direction: DataDirection) -> Result<Arc<SgTable>> {
         let primary = tables.primary.clone().ok_or(EBUSY)?;
 
         if primary.direction() != Some(direction) {
             return Err(EBUSY);
         }
-        if !tables.primary_is_lent {
-            tables.primary_is_lent = true;
-            return Ok(primary);
-        }
-
-        let duplicate = SgTable::duplicate(primary)?;
-
-        tables.duplicates += 1;
-        Ok(duplicate)
+        Ok(primary)
     }
 
     /// Takes a table back from the importer. The last one ends the mapping, or syncs a kept one.
@@ -198,33 +303,111 @@ impl Attachment {
             .as_ref()
             .is_some_and(|primary| Arc::ptr_eq(primary, &table));
 
-        drop(table);
-        if is_primary {
+        if is_primary && tables.primary_is_lent {
             tables.primary_is_lent = false;
-        } else {
+        } else if !is_primary && tables.duplicates > 0 {
             tables.duplicates -= 1;
+        } else {
+            // No reference was given away that this could be.
+            core::mem::forget(table);
+            drop(tables);
+            if rate_limit::may_log() {
+                dev_warn!(
+                    &self.device,
+                    "the driver has unmapped a dma-buf more often than mapped\n"
+                );
+            }
+            return;
         }
+        drop(table);
         if tables.is_outstanding() {
             return;
         }
 
-        if self.is_direct && self.export.keeps_mappings() {
+        if self.keeps_mapping() {
             if let Some(primary) = &tables.primary {
                 primary.sync_for_cpu();
+                self.idle.begin(self.domain_id());
             }
         } else {
             tables.end_idle_mapping(SgTable::unmap);
         }
     }
 
-    /// Ends a kept mapping that nobody uses, to make room for others. Returns whether there was one.
-    pub(super) fn drop_idle_mapping(&self) -> bool {
-        let was_mapped = self.tables.lock().end_idle_mapping(SgTable::unmap_synced);
+    /// Tells whether the mapping stays that nobody uses any more.
+    fn keeps_mapping(&self) -> bool {
+        self.is_direct
+            && self.export.keeps_mappings()
+            && self.is_watched.load(Relaxed)
+            && device::has_driver(&self.device)
+    }
 
-        if was_mapped {
-            self.export.mappings_dropped.add(1);
+    /// Ends a kept mapping that nobody uses, and returns how many bytes it had.
+    pub(super) fn end_idle_mapping(&self) -> usize {
+        let mut tables = self.tables.lock();
+
+        if tables.is_outstanding() {
+            return 0;
         }
-        was_mapped
+        self.idle.end();
+        if !tables.end_idle_mapping(SgTable::unmap_synced) {
+            return 0;
+        }
+        drop(tables);
+        self.export.mappings_dropped.add(1);
+        self.len
+    }
+
+    /// Ends a kept mapping, and from now on every other one with the importer's unmap.
+    pub(super) fn keep_no_more(&self) {
+        self.is_watched.store(false, Relaxed);
+        self.end_idle_mapping();
+    }
+
+    /// Ends the mapping, as the device is detached. Once this returns, it reaches nothing of the
+    /// buffer by it. May sleep.
+    pub(super) fn end(&self) {
+        let mut tables = self.tables.lock();
+        let (primary, was_mapped) = (tables.primary.take(), tables.was_mapped);
+
+        self.idle.end();
+        drop(tables);
+        // The only reference, unless the importer has forgotten an unmap.
+        drop(primary);
+        if was_mapped {
+            Domain::flush_if_lazy(&self.device);
+        }
+    }
+
+    /// Returns the device.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Tells whether `device` is the one.
+    pub(super) fn is_for(&self, device: &Device) -> bool {
+        core::ptr::eq(&*self.device, device)
+    }
+
+    fn domain_id(&self) -> DomainId {
+        Domain::of(&self.device).map_or(DomainId::NONE, |domain| domain.id())
+    }
+
+    /// Tells, without a lock, whether a mapping is kept in a domain of an IOMMU that nobody uses.
+    pub(super) fn is_kept_in(&self, domain: DomainId) -> bool {
+        self.idle.is_kept.load(Relaxed)
+            && DomainId::from_number(self.idle.domain.load(Relaxed)) == domain
+    }
+
+    /// Returns, without a lock, for how long a mapping is kept that nobody uses: by how many others
+    /// have become idle since.
+    pub(super) fn idle_age(&self) -> Option<usize> {
+        let since = self.idle.since.load(Relaxed);
+
+        self.idle
+            .is_kept
+            .load(Relaxed)
+            .then(|| CLOCK.load(Relaxed).wrapping_sub(since))
     }
 
     /// Tells whether it is of a buffer of `export`.

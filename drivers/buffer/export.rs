@@ -65,7 +65,7 @@ impl Export {
         self.keeps_mappings.store(keep, Relaxed);
         if !keep {
             self.attachments
-                .drop_idle_mappings(|attachment| attachment.is_of(self));
+                .end_idle_mappings(|attachment| attachment.is_of(self));
         }
     }
 }

@@ -22,9 +22,19 @@
 //! | 16 `LOAD_AT`, 17 `STORE_AT` | DMA address, offset in the device, length | |
 //! | 18 `TIME_MAPS` | file descriptor of a dma-buf, direction, attachments, cycles | nanoseconds of the first cycle, of the others |
 //! | 19 `CPU_SUM` | vmap, offset, length | sum of the 64-bit words there, nanoseconds of that and its bracket |
+//! | 20 `TRY_MAP` | attachment, direction | 0 or the errno, nanoseconds of the map alone |
+//! | 21 `KEEP_ATTACHMENTS` | | |
+//! | 22 `STORE_AND_DETACH` | attachment, DMA address, offset in the device, length, nanoseconds | nanoseconds to the end of the detaching, of the transfer |
 //!
 //! `LOAD` has an edu device read memory, `STORE` write it. By address they need an IOMMU before the
 //! device, so that they reach nothing but what is mapped for it.
+//!
+//! `TRY_MAP` ends a mapping that it could make at once. After `KEEP_ATTACHMENTS`, the file's
+//! attachments stay when the driver of its device is unbound.
+//!
+//! `STORE_AND_DETACH` starts a `STORE_AT`, and detaches when so much time has passed. A transfer
+//! takes 100 ms, at whose end all bytes are moved at once. If it had ended when the detaching had,
+//! that is 0.
 //!
 //! A cycle of `TIME_VMAPS` is a vmap and its vunmap, one of `TIME_MAPS` a map and its unmap on each
 //! attachment. They are timed here: system calls would take longer than what is measured.
@@ -41,7 +51,7 @@ use super::{
             MappedAttachment,
             VmappedDmaBuf, //
         },
-        dma_limits,
+        iommu,
         software_device::DmaSettings, //
     },
     edu::{
@@ -62,6 +72,7 @@ use kernel::{
     prelude::*,
     sync::Arc,
     time::{
+        Delta,
         Instant,
         Monotonic, //
     },
@@ -198,10 +209,29 @@ fn transfer_at(
 ) -> Result {
     let player = session.player()?;
 
-    if !dma_limits::is_behind_iommu(player.device()) {
+    if !iommu::is_behind_iommu(player.device()) {
         return Err(EPERM);
     }
     transfer(player.edu()?, address, place.try_into()?, len.try_into()?)
+}
+
+/// Lets an edu device write memory by DMA address, and detaches meanwhile.
+fn store_and_detach(
+    session: &Session,
+    [attachment, address, place, len, nanos, ..]: Words,
+) -> Result<(u64, u64)> {
+    let player = session.player()?;
+
+    if !iommu::is_behind_iommu(player.device()) {
+        return Err(EPERM);
+    }
+    player.edu()?.store_and(
+        address,
+        place.try_into()?,
+        len.try_into()?,
+        Delta::from_nanos(nanos.try_into()?),
+        || session.release(attachment).map(drop),
+    )
 }
 
 /// DMA addresses are 32 bits wide on some machines.
@@ -320,6 +350,9 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
             (words[0], words[1]) = time_maps(session, &dma_buf(first)?, direction, third, fourth)?;
         }
         19 => (words[0], words[1]) = cpu_sum(session, words)?,
+        20 => (words[0], words[1]) = session.try_map(first, direction(second)?)?,
+        21 => session.keep_attachments(),
+        22 => (words[0], words[1]) = store_and_detach(session, words)?,
         _ => return Err(ENOTTY),
     }
 

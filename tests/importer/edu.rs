@@ -6,7 +6,7 @@
 //! reaches. One transfer takes a tenth of a second. QEMU documents it in `docs/specs/edu.rst`.
 //!
 //! An open file of the importer may claim a device. When the driver is unbound, everything that the
-//! file holds is released first.
+//! file holds is released first, or all but attachments if the process has asked for that.
 
 use super::session::Objects;
 use crate::abstractions::versions::{
@@ -36,7 +36,12 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::Delta, //
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 /// Bytes of the device's own buffer.
@@ -57,6 +62,8 @@ const START: u64 = 1;
 const TO_MEMORY: u64 = 2;
 
 const POLL: Delta = Delta::from_millis(5);
+/// Where it matters when something happens.
+const FINE: Delta = Delta::from_micros(200);
 const TIMEOUT: Delta = Delta::from_secs(5);
 
 kernel::sync::global_lock! {
@@ -148,20 +155,33 @@ impl Edu {
         return Ok(registers.try_read32(register)?.into());
     }
 
-    fn transfer(&self, command: u64, source: u64, destination: u64, len: usize) -> Result {
+    /// Has the engine do a transfer, and does something `meanwhile`.
+    fn transfer(
+        &self,
+        command: u64,
+        source: u64,
+        destination: u64,
+        len: usize,
+        poll: Delta,
+        meanwhile: impl FnOnce() -> Result,
+    ) -> Result {
         let _engine = self.engine.lock();
 
         self.write(SOURCE, source)?;
         self.write(DESTINATION, destination)?;
         self.write(COUNT, len as u64)?;
         self.write(COMMAND, START | command)?;
+
+        let done = meanwhile();
+
+        // In any case: the next one must find the engine at rest.
         read_poll_timeout(
             || self.read(COMMAND),
             |command| command & START == 0,
-            POLL,
+            poll,
             TIMEOUT,
         )?;
-        Ok(())
+        done
     }
 }
 
@@ -195,15 +215,56 @@ impl Claim {
     ///
     /// Returns `EINVAL` for more than the buffer has, and `ETIMEDOUT` if the engine does not end.
     pub(super) fn load(&self, address: u64, offset: usize, len: usize) -> Result {
-        self.0.transfer(0, address, place(offset, len)?, len)
+        let place = place(offset, len)?;
+
+        self.0.transfer(0, address, place, len, POLL, || Ok(()))
     }
 
     /// Has the device write `len` bytes of memory from `address` on, out of its buffer at `offset`.
     ///
     /// Fails as [`Self::load`] does.
     pub(super) fn store(&self, address: u64, offset: usize, len: usize) -> Result {
+        let place = place(offset, len)?;
+
         self.0
-            .transfer(TO_MEMORY, place(offset, len)?, address, len)
+            .transfer(TO_MEMORY, place, address, len, POLL, || Ok(()))
+    }
+
+    /// The same, and does `something` when `time` has passed since the start. Returns after how many
+    /// nanoseconds that had ended, and after how many the transfer: 0 if before.
+    pub(super) fn store_and(
+        &self,
+        address: u64,
+        offset: usize,
+        len: usize,
+        time: Delta,
+        something: impl FnOnce() -> Result,
+    ) -> Result<(u64, u64)> {
+        let place = place(offset, len)?;
+        let mut start = Instant::<Monotonic>::now();
+        let (mut ended, mut is_first) = (Delta::ZERO, false);
+
+        self.0.transfer(TO_MEMORY, place, address, len, FINE, || {
+            start = Instant::now();
+            while start.elapsed() < time {
+                fsleep(FINE);
+            }
+            something()?;
+            ended = start.elapsed();
+            is_first = self.0.read(COMMAND)? & START != 0;
+            Ok(())
+        })?;
+
+        let transferred = if is_first {
+            start.elapsed()
+        } else {
+            Delta::ZERO
+        };
+
+        Ok((
+            ended.as_nanos().try_into()?,
+            transferred.as_nanos().try_into()?,
+        ))
     }
 }
 
@@ -265,7 +326,7 @@ impl pci::Driver for Driver {
         let user = this.user.lock().take();
 
         if let Some(objects) = user {
-            objects.close();
+            objects.unbind();
         }
     }
 }

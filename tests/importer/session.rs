@@ -50,6 +50,8 @@ pub(super) struct Objects {
     /// [`None`] once the device has gone.
     #[pin]
     list: Mutex<Option<KVec<Option<Object>>>>,
+    /// Whether attachments stay when the device loses its driver.
+    keeps_attachments: Atomic<bool>,
 }
 
 impl Objects {
@@ -57,6 +59,7 @@ impl Objects {
         Arc::pin_init(
             pin_init!(Self {
                 list <- new_mutex!(Some(KVec::new())),
+                keeps_attachments: Atomic::new(false),
             }),
             GFP_KERNEL,
         )
@@ -68,6 +71,23 @@ impl Objects {
 
         // The lock is not held here: dropping them calls exporters.
         drop(objects);
+    }
+
+    /// Releases what the device must not use any more, as it loses its driver.
+    pub(super) fn unbind(&self) {
+        if !self.keeps_attachments.load(Relaxed) {
+            return self.close();
+        }
+
+        let count = self.list.lock().as_ref().map_or(0, |objects| objects.len());
+
+        // One by one, without the lock, as above.
+        for id in 0..count as u64 {
+            if matches!(self.get(id), Ok(Object::Mapping(_) | Object::Vmap(_))) {
+                // What a process has released meanwhile is gone.
+                let _ = self.release(id);
+            }
+        }
     }
 
     /// Returns the nanoseconds that it took to undo what the object stands for.
@@ -230,6 +250,24 @@ impl Session {
         let ranges = mapping.ranges().count();
 
         Ok((self.objects.add(Object::Mapping(mapping))?, ranges, nanos))
+    }
+
+    /// Tries to map an attachment; returns the errno, or 0, and the nanoseconds of the map alone.
+    pub(super) fn try_map(&self, attachment: u64, direction: DataDirection) -> Result<(u64, u64)> {
+        let Object::Attachment(attachment) = self.objects.get(attachment)? else {
+            return Err(EINVAL);
+        };
+        let start = Instant::<Monotonic>::now();
+        let mapping = MappedAttachment::new(attachment, direction);
+        let nanos = start.elapsed().as_nanos().try_into()?;
+        let errno = mapping.map_or_else(|error| -error.to_errno(), |_| 0);
+
+        Ok((errno.try_into()?, nanos))
+    }
+
+    /// Has attachments stay when the driver of the file's device is unbound.
+    pub(super) fn keep_attachments(&self) {
+        self.objects.keeps_attachments.store(true, Relaxed);
     }
 
     /// Maps `dma_buf` into kernel addresses and returns the vmap's number.

@@ -8,8 +8,8 @@
 load_module
 insmod /lab/dma_buf_test_importer.ko edu_mask_bits=28
 for heap in $(own_heaps); do
-	expect_fault
-	run_test "kselftest-28-bits-$heap" 300 dmaheap-kselftest --only=kept,edu "$heap"
+	expect_faults_of_edu
+	run_test "kselftest-28-bits-$heap" 300 dmaheap-kselftest --only=kept,edu,unbinding,stalls "$heap"
 done
 rmmod dma_buf_test_importer
 unload_module

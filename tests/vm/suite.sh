@@ -47,10 +47,10 @@ insmod /lab/dma_buf_test_importer.ko ${importer_parameters:-}
 expect_overlaps 1
 expect_vivid_segments
 for heap in $heaps; do
-	expect_fault
+	expect_faults_of_edu
 	run_test "kselftest-$heap" 300 dmaheap-kselftest "$heap"
 	if [ -e /lab/dmaheap-kselftest-i386 ]; then
-		expect_fault
+		expect_faults_of_edu
 		run_test "kselftest-i386-$heap" 300 dmaheap-kselftest-i386 "$heap"
 	fi
 done

@@ -45,6 +45,10 @@ pub(crate) const TESTS: &[Test] = &[
         "an IOMMU stops hardware once it is detached",
         stopped_after_detach,
     ),
+    (
+        "an IOMMU forgets a mapping before it is detached",
+        stopped_at_detach,
+    ),
 ];
 
 /// A size with blocks of several kinds.
@@ -54,10 +58,10 @@ const LARGE: u64 = (1 << 20) + (192 << 10);
 const DEVICE: u64 = 4096;
 
 /// Bytes that QEMU writes in one access, so that an IOMMU has one fault to report.
-const WORD: u64 = 4;
+pub(crate) const WORD: u64 = 4;
 
 /// An IOMMU may flush what has ended with a delay of 10 ms and a tick.
-const FLUSH: Duration = Duration::from_millis(50);
+pub(crate) const FLUSH: Duration = Duration::from_millis(50);
 
 /// How long the kernel may take to write a fault into its log.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -166,10 +170,10 @@ fn side_by_side(target: &Target) -> TestResult {
 }
 
 /// The kernel's log, from now on.
-struct Log(File);
+pub(crate) struct Log(File);
 
 impl Log {
-    fn from_now() -> Result<Self, Failure> {
+    pub(crate) fn from_now() -> Result<Self, Failure> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut log = File::from(rustix::fs::open("/dev/kmsg", flags, Mode::empty())?);
         while Self::line(&mut log)?.is_some() {}
@@ -193,7 +197,7 @@ impl Log {
     }
 
     /// Waits for an IOMMU's report that it stopped a device's write to `address`.
-    fn expect_fault(&mut self, address: u64) -> Result<(), Failure> {
+    pub(crate) fn expect_fault(&mut self, address: u64) -> Result<(), Failure> {
         let start = Instant::now();
         let mut lines = String::new();
         while start.elapsed() < ample(PATIENCE) {
@@ -247,6 +251,71 @@ fn stopped_after_detach(target: &Target) -> TestResult {
         log.expect_fault(range.address)?;
         expect(&buffer.map()?, |index| pattern.word(index))?;
         live_again(edu, &buffer, pattern)
+    })
+}
+
+/// How often a transfer must have come within the time in which an IOMMU that
+/// flushes later would not have flushed, and how often that is tried.
+const HITS: usize = 4;
+const TRIES: usize = 40;
+
+/// That time.
+const UNFLUSHED: Duration = Duration::from_millis(8);
+
+/// After what time the kernel tells of faults again that it has told of too often.
+const REPORTS: Duration = Duration::from_secs(6);
+
+/// The device writes a moment after it was detached, and the IOMMU has cached
+/// where to: whoever gets the memory next must not find that there.
+fn stopped_at_detach(target: &Target) -> TestResult {
+    device::with_edu(|edu| {
+        let (buffer, pattern) = target.filled(64 << 10)?;
+        let mut time = Duration::from_millis(94);
+        let mut hits = 0;
+        for _ in 0..TRIES {
+            let attachment = edu.attach(&buffer)?;
+            let mapping = attachment.map(Direction::Both)?;
+            let Some(range) = mapping.ranges()?.first().copied() else {
+                return fail("a mapping without a range");
+            };
+            // The write fills the cache. What is to come is something else.
+            mapping.load(0, 0, WORD)?;
+            mapping.store(0, 0, WORD)?;
+            mapping.load(DEVICE, 0, WORD)?;
+            mapping.release()?;
+            let times = match attachment.store_and_release(range.address, 0, WORD, time) {
+                Err(error) if error.errno() == Some(Errno::PERM) => {
+                    return skip("needs an IOMMU before the device");
+                }
+                result => result?,
+            };
+            match times.stored {
+                // It came before: no fault, and the bytes are there.
+                None => time -= Duration::from_millis(1),
+                Some(stored) if stored - times.detached > UNFLUSHED => {
+                    time += Duration::from_millis(1);
+                }
+                Some(_) => hits += 1,
+            }
+            if times.stored.is_some() {
+                let len = usize::try_from(WORD)?;
+                same_bytes(
+                    "a device wrote after it was detached: the CPU",
+                    0,
+                    &cpu_reads(&buffer, 0, WORD)?,
+                    &pattern_bytes(pattern, 0, len),
+                )?;
+            } else {
+                fill(&mut buffer.map()?, pattern)?;
+            }
+            if hits == HITS {
+                std::thread::sleep(REPORTS);
+                return Ok(Pass);
+            }
+        }
+        fail(format!(
+            "{hits} of {TRIES} transfers came in time: the machine is too busy"
+        ))
     })
 }
 

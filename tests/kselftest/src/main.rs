@@ -39,9 +39,11 @@ mod reuse;
 mod room;
 mod sequences;
 mod sharing;
+mod stalls;
 mod system;
 mod tap;
 mod target;
+mod unbinding;
 mod unloading;
 mod users;
 mod warm;
@@ -63,7 +65,7 @@ type Topic = (&'static str, &'static [Test]);
 
 /// All tests in the order of their running: the harmless ones first, those
 /// that use up memory last.
-const TOPICS: [Topic; 25] = [
+const TOPICS: [Topic; 28] = [
     ("abi", abi::TESTS),
     ("bad-input", bad_input::TESTS),
     ("permission", permission::TESTS),
@@ -81,6 +83,8 @@ const TOPICS: [Topic; 25] = [
     ("kept", kept::TESTS),
     ("coherence", coherence::TESTS),
     ("edu", edu::TESTS),
+    ("unbinding", unbinding::TESTS),
+    ("stalls", stalls::TESTS),
     ("graphics", graphics::TESTS),
     ("camera", camera::TESTS),
     ("fences", fences::TESTS),

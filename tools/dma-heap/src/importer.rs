@@ -38,6 +38,7 @@ mod action {
     pub(super) const TIME_MAPS: &str = "time maps of a buffer";
     pub(super) const MAP: &str = "map a buffer for a device";
     pub(super) const READ: &str = "read a buffer";
+    pub(super) const KEEP: &str = "have attachments stay";
     pub(super) const WRITE: &str = "write a buffer";
 }
 
@@ -153,6 +154,16 @@ pub struct MapTimes {
     pub repeated: Duration,
 }
 
+/// How long it took, from the beginning of a transfer on; see
+/// [`Attachment::store_and_release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreTimes {
+    /// To the end of the detaching.
+    pub detached: Duration,
+    /// To the end of the transfer, if that came later.
+    pub stored: Option<Duration>,
+}
+
 /// An open test importer: at most one device and what it holds.
 #[derive(Debug)]
 pub struct Importer(ImporterFile);
@@ -243,6 +254,17 @@ impl Importer {
     pub fn store_at(&self, address: u64, place: u64, len: u64) -> Result<(), Error> {
         let words = [address, place, len, 0, 0, 0];
         self.run(action::STORE, Command::StoreAt, words).map(drop)
+    }
+
+    /// From now on, leaves attachments as they are when the driver of an edu
+    /// device is unbound, as some drivers do. Mappings end in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn keep_attachments(&self) -> Result<(), Error> {
+        self.run(action::KEEP, Command::KeepAttachments, [0; 6])
+            .map(drop)
     }
 
     /// Attaches the device to a dma-buf.
@@ -413,6 +435,52 @@ impl<'i> Attachment<'i> {
             object: Object::new(self.0.importer, words),
             ranges,
             time: Duration::from_nanos(nanos),
+        })
+    }
+
+    /// Tries to map the buffer for the device, and ends a mapping at once.
+    /// Returns why it failed, if it did, and how long the kernel took for the
+    /// map, without the system call around it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], if nothing was tried.
+    pub fn try_map(&self, direction: Direction) -> Result<(Option<Errno>, Duration), Error> {
+        let words = [self.0.id, direction.word(), 0, 0, 0, 0];
+        let [errno, nanos, ..] = self.0.importer.run(action::MAP, Command::TryMap, words)?;
+        let errno = i32::try_from(errno)
+            .ok()
+            .filter(|&errno| errno != 0)
+            .map(Errno::from_raw_os_error);
+        Ok((errno, Duration::from_nanos(nanos)))
+    }
+
+    /// Has an edu device write memory by DMA address as [`Importer::store_at`]
+    /// does, and detaches it when `time` has passed since the transfer began.
+    /// The bytes move about 100 ms after that, all at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Importer::store_at`].
+    pub fn store_and_release(
+        mut self,
+        address: u64,
+        place: u64,
+        len: u64,
+        time: Duration,
+    ) -> Result<StoreTimes, Error> {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let words = [self.0.id, address, place, len, nanos, 0];
+        let result = self
+            .0
+            .importer
+            .run(action::STORE, Command::StoreAndDetach, words);
+        // What was refused before the transfer began is still attached.
+        self.0.held = result.is_err();
+        let [detached, stored, ..] = result?;
+        Ok(StoreTimes {
+            detached: Duration::from_nanos(detached),
+            stored: (stored > 0).then(|| Duration::from_nanos(stored)),
         })
     }
 

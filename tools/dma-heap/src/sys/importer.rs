@@ -34,6 +34,9 @@ pub(crate) enum Command {
     StoreAt = 17,
     TimeMaps = 18,
     CpuSum = 19,
+    TryMap = 20,
+    KeepAttachments = 21,
+    StoreAndDetach = 22,
 }
 
 /// What a transfer goes through.

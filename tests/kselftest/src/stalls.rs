@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A map that cannot succeed: it fails soon, and nobody waits for it meanwhile.
+
+use crate::Test;
+use crate::edu::FLUSH;
+use crate::kept;
+use crate::outcome::Failure;
+use crate::outcome::Outcome::Pass;
+use crate::outcome::TestResult;
+use crate::outcome::errno;
+use crate::outcome::fail;
+use crate::patience::ample;
+use crate::target::Target;
+use dma_heap::Buffer;
+use dma_heap::Errno;
+use dma_heap::Heap;
+use dma_heap::importer::Attachment;
+use dma_heap::importer::DeviceSettings;
+use dma_heap::importer::Direction;
+use dma_heap::importer::Importer;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use std::os::fd::AsFd as _;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+pub(crate) const TESTS: &[Test] = &[(
+    "a map for which there are no addresses fails at once",
+    fails_at_once,
+)];
+
+/// Between two maps and between two polls, so that they meet by chance.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// Maps that are tried.
+const TRIES: usize = 100;
+
+/// How often the buffer is polled meanwhile.
+const POLLS: usize = 1000;
+
+/// How many of them may be late.
+const MAY_BE_LATE: usize = POLLS / 100;
+
+/// Within what time all others are done, and those.
+const MOST_POLLS: Duration = Duration::from_millis(20);
+const ALL_POLLS: Duration = Duration::from_millis(50);
+
+/// Within what time a map fails, or five times what it takes with one of the
+/// kernel's own heaps; where the IOMMU flushes later, it may wait for that.
+const STRICT: Duration = Duration::from_millis(1);
+const LAZY: Duration = Duration::from_millis(15);
+
+/// How often that is tried, because the machine may have other work, and how
+/// often polls must be late where they are not beside maps that succeed.
+const ROUNDS: usize = 10;
+const STRIKES: usize = 3;
+
+fn fails_at_once(target: &Target) -> TestResult {
+    kept::with_few_addresses(target, |kept, edu, addresses| {
+        let (buffer, _) = target.filled(kept::PIECE)?;
+        let mut mappings = Vec::new();
+        let mut is_flushed = false;
+        let full = loop {
+            let attachment = edu.attach(&buffer)?;
+            if mappings.len() as u64 > addresses / kept::PIECE {
+                return fail("the IOMMU has more addresses than the device");
+            }
+            match errno(attachment.map(Direction::Both)) {
+                Ok(mapping) => mappings.push(mapping),
+                Err(Errno::NOMEM) if is_flushed => break attachment,
+                Err(Errno::NOMEM) => {
+                    // Those of an earlier test may still come back.
+                    std::thread::sleep(FLUSH);
+                    is_flushed = true;
+                }
+                Err(errno) => return fail(format!("mapping gave {errno}")),
+            }
+        };
+
+        // Nothing that a device elsewhere keeps is of any help.
+        let other = Importer::with_device(DeviceSettings::default())?;
+        let elsewhere = other.attach(&buffer)?;
+        elsewhere.map(Direction::Both)?.release()?;
+        let before = kept.mappings()?;
+        let keep = || -> Result<(), Failure> { Ok(elsewhere.map(Direction::Both)?.release()?) };
+        let mut ours = Duration::MAX;
+        let mut strikes = 0;
+        let mut is_in_time = false;
+        for _ in 0..ROUNDS {
+            let (times, polls) = while_polled(&buffer, || {
+                keep()?;
+                failing(&full)
+            })?;
+            // A machine that has other work may stop who has the lock: then polls
+            // are late beside maps that succeed as well, and this says nothing.
+            let (_, control) = while_polled(&buffer, || {
+                keep()?;
+                keep()?;
+                Ok(Duration::ZERO)
+            })?;
+            kept.expect("of a device elsewhere", before, 0, 0)?;
+            ours = ours.min(median(times));
+            match lateness(&polls) {
+                None => {
+                    is_in_time = true;
+                    break;
+                }
+                Some(late) if lateness(&control).is_none() => {
+                    strikes += 1;
+                    println!("# {late}, and not beside maps that succeed");
+                    if strikes == STRIKES {
+                        return fail(format!("{late}; a map that fails takes {ours:?}"));
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        if !is_in_time {
+            return fail("the machine is too busy: polls are late beside any map");
+        }
+
+        let theirs = kernels_own(target, edu)?;
+        let most = if is_lazy()? {
+            LAZY
+        } else {
+            STRICT.max(5 * theirs.unwrap_or_default())
+        };
+        println!("# a failing map takes {ours:?}, with the kernel's own heap {theirs:?}");
+        if ours > ample(most) {
+            return fail(format!(
+                "a map that fails takes {ours:?}, with the kernel's own heap {theirs:?}"
+            ));
+        }
+        Ok(Pass)
+    })
+}
+
+/// Calls `each` again and again while another thread polls the buffer, and
+/// returns what it said, and how long each poll took.
+fn while_polled(
+    buffer: &Buffer,
+    each: impl Fn() -> Result<Duration, Failure>,
+) -> Result<(Vec<Duration>, Vec<Duration>), Failure> {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let polls = scope.spawn(|| {
+            let mut polls = Vec::new();
+            let mut late = 0;
+            // More than enough late ones need not be waited for.
+            while polls.len() < POLLS && late <= MAY_BE_LATE {
+                let poll = poll(buffer);
+                late += usize::from(is_late(poll));
+                polls.push(poll);
+            }
+            is_over.store(true, Ordering::Relaxed);
+            polls
+        });
+        let mut times = Vec::new();
+        while times.len() < TRIES || !is_over.load(Ordering::Relaxed) {
+            times.push(each()?);
+            std::thread::sleep(PAUSE);
+        }
+        match polls.join() {
+            Ok(polls) => Ok((times, polls)),
+            Err(_) => fail("the thread that polls panicked"),
+        }
+    })
+}
+
+/// How long a map takes that fails.
+fn failing(attachment: &Attachment<'_>) -> Result<Duration, Failure> {
+    match attachment.try_map(Direction::Both)? {
+        (Some(Errno::NOMEM), time) => Ok(time),
+        (errno, _) => fail(format!("a map without addresses gave {errno:?}")),
+    }
+}
+
+/// How long a poll takes that need not wait for a device.
+fn poll(buffer: &Buffer) -> Duration {
+    let mut files = [PollFd::from_borrowed_fd(buffer.as_fd(), PollFlags::OUT)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    std::thread::sleep(PAUSE);
+    let start = Instant::now();
+    // What it says is another test's.
+    let _ = rustix::event::poll(&mut files, Some(&now));
+    start.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// What to say of polls that took too long, if they did.
+fn lateness(polls: &[Duration]) -> Option<String> {
+    let late = polls.iter().filter(|&&poll| is_late(poll)).count();
+    let longest = polls.iter().max().copied().unwrap_or_default();
+    (late > MAY_BE_LATE || longest > ample(ALL_POLLS)).then(|| {
+        format!(
+            "{late} of {} polls took more than {MOST_POLLS:?}, the longest {longest:?}",
+            polls.len()
+        )
+    })
+}
+
+fn is_late(poll: Duration) -> bool {
+    poll > ample(MOST_POLLS)
+}
+
+/// How long the same takes with a buffer of the kernel's own system heap, where
+/// there is one.
+fn kernels_own(target: &Target, edu: &Importer) -> Result<Option<Duration>, Failure> {
+    let Some(name) = target.name().strip_suffix("-pooled") else {
+        return Ok(None);
+    };
+    let Ok(heap) = Heap::open(name) else {
+        return Ok(None);
+    };
+    let buffer = heap.alloc(kept::PIECE)?;
+    let attachment = edu.attach(&buffer)?;
+    let times = (0..TRIES)
+        .map(|_| failing(&attachment))
+        .collect::<Result<_, _>>()?;
+    Ok(Some(median(times)))
+}
+
+/// Whether the IOMMU before edu devices flushes later, for many mappings at once.
+fn is_lazy() -> Result<bool, Failure> {
+    for entry in std::fs::read_dir("/sys/bus/pci/drivers/dma_buf_test_importer")? {
+        let group = entry?.path().join("iommu_group/type");
+        if group.exists() {
+            return Ok(std::fs::read_to_string(group)?.trim() == "DMA-FQ");
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_polls_count() {
+        let mut polls = vec![Duration::from_micros(5); POLLS];
+        assert_eq!(lateness(&polls), None);
+        polls
+            .iter_mut()
+            .take(MAY_BE_LATE)
+            .for_each(|poll| *poll = Duration::from_millis(49));
+        assert_eq!(lateness(&polls), None);
+        polls.push(Duration::from_millis(21));
+        assert!(lateness(&polls).is_some());
+        assert!(lateness(&[Duration::from_millis(51)]).is_some());
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device that loses its driver while it is attached to buffers. Some drivers
+//! keep their attachments then; what was mapped by them must not be left behind.
+
+use crate::Test;
+use crate::device;
+use crate::edu::Log;
+use crate::edu::WORD;
+use crate::kept::Kept;
+use crate::mmap::expect;
+use crate::outcome::Failure;
+use crate::outcome::Outcome::Pass;
+use crate::outcome::TestResult;
+use crate::outcome::fail;
+use crate::outcome::skip;
+use crate::target::Target;
+use dma_heap::importer::Direction;
+use dma_heap::importer::Importer;
+use std::path::Path;
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "an IOMMU stops hardware once its driver is unbound",
+        stopped_after_unbinding,
+    ),
+    (
+        "nothing is kept for a device that lost its driver",
+        nothing_kept,
+    ),
+    (
+        "a device that was attached without a driver can have one",
+        bound_afterwards,
+    ),
+];
+
+/// Where the kernel binds and unbinds the driver of edu devices.
+const DRIVER: &str = "/sys/bus/pci/drivers/dma_buf_test_importer";
+
+/// A device without its driver, which it gets back on drop.
+struct Unbound {
+    device: String,
+    is_bound: bool,
+}
+
+impl Unbound {
+    /// Unbinds the first device.
+    fn new() -> Result<Self, Failure> {
+        for entry in std::fs::read_dir(DRIVER)? {
+            let name = entry?.file_name();
+            if let Some(device) = name.to_str().filter(|name| name.contains(':')) {
+                std::fs::write(Path::new(DRIVER).join("unbind"), device)?;
+                return Ok(Self {
+                    device: device.to_owned(),
+                    is_bound: false,
+                });
+            }
+        }
+        fail(format!("{DRIVER} has no device"))
+    }
+
+    /// Binds it again.
+    fn bind(&mut self) -> Result<(), Failure> {
+        std::fs::write(Path::new(DRIVER).join("bind"), &self.device)?;
+        self.is_bound = true;
+        Ok(())
+    }
+}
+
+impl Drop for Unbound {
+    fn drop(&mut self) {
+        if !self.is_bound {
+            // The next test says that there is no device.
+            drop(self.bind());
+        }
+    }
+}
+
+fn stopped_after_unbinding(target: &Target) -> TestResult {
+    device::with_edu(|edu| {
+        if device::edu_iommu_bits()?.is_none() {
+            return skip("needs an IOMMU before the device");
+        }
+        edu.keep_attachments()?;
+        let (buffer, pattern) = target.filled(64 << 10)?;
+        let attachment = edu.attach(&buffer)?;
+        let mapping = attachment.map(Direction::Both)?;
+        let Some(range) = mapping.ranges()?.first().copied() else {
+            return fail("a mapping without a range");
+        };
+        // Something else than what is in the buffer's first page.
+        mapping.load(4096, 0, 4096)?;
+        mapping.release()?;
+
+        Unbound::new()?.bind()?;
+        let again = Importer::with_edu(0)?;
+        let mut log = Log::from_now()?;
+        again.store_at(range.address, 0, WORD)?;
+        log.expect_fault(range.address)?;
+        expect(&buffer.map()?, |index| pattern.word(index))?;
+        Ok(Pass)
+    })
+}
+
+fn nothing_kept(target: &Target) -> TestResult {
+    crate::kept::with_counters(target, |kept| {
+        device::with_edu(|edu| {
+            edu.keep_attachments()?;
+            let (buffer, _) = target.filled(64 << 10)?;
+            let attachment = edu.attach(&buffer)?;
+            let before = kept.mappings()?;
+            for _ in 0..3 {
+                attachment.map(Direction::Both)?.release()?;
+            }
+            if kept.expect("", before, 3, 0).is_ok() {
+                return skip("this device may bounce, so nothing is kept for it");
+            }
+            kept.expect("while there was a driver", before, 1, 0)?;
+            let mut unbound = Unbound::new()?;
+            kept.expect("when it went", before, 1, 1)?;
+            each_time_anew(kept, || Ok(attachment.map(Direction::Both)?.release()?))?;
+            unbound.bind()?;
+            // The attachment is of another driver's time.
+            each_time_anew(kept, || Ok(attachment.map(Direction::Both)?.release()?))?;
+            Ok(Pass)
+        })
+    })
+}
+
+/// Fails unless each call of `map` makes one mapping, which it also ends.
+fn each_time_anew(kept: &Kept, map: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
+    let before = kept.mappings()?;
+    for _ in 0..3 {
+        map()?;
+    }
+    kept.expect("without the driver", before, 3, 0)
+}
+
+fn bound_afterwards(target: &Target) -> TestResult {
+    device::with_edu(|edu| {
+        edu.keep_attachments()?;
+        let mut unbound = Unbound::new()?;
+        let (buffer, _) = target.filled(64 << 10)?;
+        let attachment = edu.attach(&buffer)?;
+        for _ in 0..2 {
+            attachment.map(Direction::Both)?.release()?;
+        }
+        unbound.bind()?;
+        let again = Importer::with_edu(0)?;
+        let mapping = again.attach(&buffer)?.map(Direction::Both)?;
+        mapping.load(0, 0, 64)?;
+        mapping.release()?;
+        attachment.release()?;
+        Ok(Pass)
+    })
+}
