@@ -272,14 +272,9 @@ impl Background for Runs {
     }
 }
 
-/// The runs with the work.
-struct Shared {
-    work: Arc<DelayedWork<Runs>>,
-}
-
 /// The way back of a run that a buffer has.
 struct WayBack {
-    shared: Arc<Shared>,
+    runs: Arc<DelayedWork<Runs>>,
     /// How long the run has been kept before, since it was allocated from the area.
     kept_before: Delta,
     /// Since when the buffer lives.
@@ -289,8 +284,8 @@ struct WayBack {
 /// Contiguous memory for buffers, of which some is kept warm. Dropping it frees all that is kept.
 pub(crate) struct RunPool {
     // In this order: nobody asks for memory back after the first is gone.
-    _pressure: Pin<KBox<Pressure<Shared>>>,
-    shared: Arc<Shared>,
+    _pressure: Pin<KBox<Pressure<DelayedWork<Runs>>>>,
+    runs: Arc<DelayedWork<Runs>>,
 }
 
 impl RunPool {
@@ -302,7 +297,7 @@ impl RunPool {
         };
         let memory = ContiguousMemory::new(area)?;
         let failures = MemoryFailures::listen()?;
-        let work = DelayedWork::new(pin_init!(Runs {
+        let runs = DelayedWork::new(pin_init!(Runs {
             memory,
             failures,
             ledger: Ledger::new(CAP, TRIM),
@@ -310,11 +305,10 @@ impl RunPool {
             let_go: Atomic::new(false),
             state <- new_spinlock!(state),
         }))?;
-        let shared = Arc::new(Shared { work }, GFP_KERNEL)?;
 
         Ok(Self {
-            _pressure: Pressure::on(c"dma-heap-runs", shared.clone())?,
-            shared,
+            _pressure: Pressure::on(c"dma-heap-runs", runs.clone())?,
+            runs,
         })
     }
 
@@ -326,20 +320,19 @@ impl RunPool {
     pub(crate) fn take(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         let mut list = BlockList::with_capacity(1)?;
         let (block, kept_before) = self.take_run(nr_pages)?;
-        let shared = self.shared.clone();
 
         list.push(block)?;
 
         let home = Arc::new(
             WayBack {
-                shared,
+                runs: self.runs.clone(),
                 kept_before,
                 born: Instant::now(),
             },
             GFP_KERNEL,
         )?;
 
-        let _ = self.shared.work.living.fetch_add(1, Relaxed);
+        let _ = self.runs.living.fetch_add(1, Relaxed);
         list.set_home(home);
         Ok(list)
     }
@@ -347,7 +340,7 @@ impl RunPool {
     /// Takes a kept run that is fit. Also returns how long it has been kept since it was allocated
     /// from the area.
     fn take_kept(&self, nr_pages: usize) -> Option<Result<(Block<Zeroed>, Delta)>> {
-        let runs = &self.shared.work;
+        let runs = &self.runs;
 
         loop {
             let run = runs
@@ -367,7 +360,7 @@ impl RunPool {
                 runs.ledger.hits.add(bytes(nr_pages));
                 return Some(block.map(|block| (block, kept_before)));
             }
-            self.shared.look_after_aside();
+            runs.look_after_aside();
         }
     }
 
@@ -376,7 +369,7 @@ impl RunPool {
             return kept;
         }
 
-        let runs = &self.shared.work;
+        let runs = &self.runs;
         let block = match Block::alloc_contiguous(&runs.memory, nr_pages) {
             Err(e) if e == ENOMEM => {
                 // Whoever waits here can be killed.
@@ -395,21 +388,21 @@ impl RunPool {
 
 impl Pool for RunPool {
     fn ledger(&self) -> &Ledger {
-        &self.shared.work.ledger
+        &self.runs.ledger
     }
 
     fn shed(&self) {
-        let runs = &self.shared.work;
+        let runs = &self.runs;
 
         runs.free_until(|_| runs.ledger.excess() == 0);
     }
 
     fn retime(&self) {
-        self.shared.work.hurry();
+        self.runs.hurry();
     }
 
     fn dirty(&self) -> u64 {
-        let state = self.shared.work.state.lock();
+        let state = self.runs.state.lock();
 
         state
             .runs
@@ -420,19 +413,19 @@ impl Pool for RunPool {
     }
 }
 
-impl Shared {
+impl DelayedWork<Runs> {
     /// Has what could not go back to the area looked at again later.
     fn look_after_aside(&self) {
-        if self.work.memory.keeps_aside() {
-            self.work.go_on_soon();
+        if self.memory.keeps_aside() {
+            self.go_on_soon();
         }
     }
 }
 
 impl Home for WayBack {
     fn take_back(&self, blocks: Returned) {
-        let work = &self.shared.work;
-        let ledger = &work.ledger;
+        let runs = &self.runs;
+        let ledger = &runs.ledger;
         let now = Instant::now();
         let trim = ledger.trim();
         let left = if now - self.born < trim {
@@ -440,7 +433,7 @@ impl Home for WayBack {
         } else {
             Delta::ZERO
         };
-        let is_last = work.living.fetch_sub(1, Full) == 1;
+        let is_last = runs.living.fetch_sub(1, Full) == 1;
 
         blocks.for_each(|block| {
             let length = bytes(block.nr_pages());
@@ -466,27 +459,27 @@ impl Home for WayBack {
             };
             let is_dirty = run.is_dirty();
 
-            if work.put(run).is_ok() {
+            if runs.put(run).is_ok() {
                 if is_dirty {
-                    work.go_on_soon();
+                    runs.go_on_soon();
                 } else {
-                    work.schedule(left);
+                    runs.schedule(left);
                 }
             }
         });
         // Others may have come and gone meanwhile.
-        if work.living.load(Relaxed) == 0 {
+        if runs.living.load(Relaxed) == 0 {
             let mut polls = 0..HAND_POLLS_AT_CLOSE;
 
-            work.free_all(|| polls.next().is_some());
+            runs.free_all(|| polls.next().is_some());
         }
-        self.shared.look_after_aside();
+        runs.look_after_aside();
     }
 }
 
-impl Reclaim for Shared {
+impl Reclaim for DelayedWork<Runs> {
     fn count(&self, node: usize) -> usize {
-        let state = self.work.state.lock();
+        let state = self.state.lock();
 
         state
             .runs
@@ -500,22 +493,20 @@ impl Reclaim for Shared {
         let mut freed = 0;
 
         while freed < nr_pages {
-            match self
-                .work
-                .take(|run| run.block.node().id() as usize == node)
+            match self.take(|run| run.block.node().id() as usize == node)
             {
                 Some(run) => freed += run.nr_pages(),
                 None => break,
             }
         }
-        self.work.ledger.reclaimed.add(bytes(freed));
+        self.ledger.reclaimed.add(bytes(freed));
         freed
     }
 
     fn give_back_all(&self) -> usize {
-        let freed = self.work.free_until(|_| false);
+        let freed = self.free_until(|_| false);
 
-        self.work.ledger.reclaimed.add(bytes(freed));
+        self.ledger.reclaimed.add(bytes(freed));
         freed
     }
 }
