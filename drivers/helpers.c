@@ -472,6 +472,21 @@ int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, 
 	return 0;
 }
 
+struct page *rust_dma_heap_get_page_at(struct device *dev, dma_addr_t address)
+{
+	unsigned long pfn = PHYS_PFN(dma_to_phys(dev, address));
+
+	if (!pfn_valid(pfn))
+		return NULL;
+	get_page(pfn_to_page(pfn));
+	return pfn_to_page(pfn);
+}
+
+void rust_dma_heap_put_page(struct page *page)
+{
+	put_page(page);
+}
+
 bool rust_dma_heap_caches_alias(void)
 {
 #if defined(CONFIG_ARM)

@@ -155,6 +155,8 @@ bool rust_dma_heap_may_log(void);
 
 int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, size_t len,
 			   bool to_memory);
+struct page *rust_dma_heap_get_page_at(struct device *dev, dma_addr_t address);
+void rust_dma_heap_put_page(struct page *page);
 
 /* Kernel mappings: include/linux/vmalloc.h, asm/cacheflush.h, asm/cachetype.h */
 bool rust_dma_heap_caches_alias(void);

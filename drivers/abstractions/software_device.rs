@@ -11,6 +11,7 @@ use super::{
     dma_buf_import::MappedAttachment,
     versions::faux_device, //
 };
+use core::ptr::NonNull;
 use kernel::{
     device::{
         Bound,
@@ -161,12 +162,48 @@ impl SoftwareDevice {
         Ok(())
     }
 
+    /// Takes a reference to the page at byte `offset` of a mapped dma-buf.
+    ///
+    /// Returns `EINVAL` for a mapping of another device, or a byte that is not in the buffer.
+    pub(crate) fn hold_page(&self, mapping: &MappedAttachment, offset: usize) -> Result<HeldPage> {
+        self.check(mapping)?;
+
+        let (address, _) = mapping.range_at(offset, 1)?;
+        // SAFETY: The device has the address mapped, so the page is in use.
+        let page = unsafe {
+            bindings::rust_dma_heap_get_page_at(raw_device(self.device()), address)
+        };
+
+        // INVARIANT: The call took a reference for the new value.
+        NonNull::new(page).map(HeldPage).ok_or(EINVAL)
+    }
+
     fn check(&self, mapping: &MappedAttachment) -> Result {
         if mapping.is_for(self.device()) {
             Ok(())
         } else {
             Err(EINVAL)
         }
+    }
+}
+
+/// A page with a reference to it, whoever it belongs to.
+///
+/// # Invariants
+///
+/// The pointer is to a `struct page`, of which one reference is this value's.
+pub(crate) struct HeldPage(NonNull<bindings::page>);
+
+// SAFETY: References to pages are not bound to a task.
+unsafe impl Send for HeldPage {}
+
+// SAFETY: Nothing can be done with a `&HeldPage`.
+unsafe impl Sync for HeldPage {}
+
+impl Drop for HeldPage {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, there is a reference to give back.
+        unsafe { bindings::rust_dma_heap_put_page(self.0.as_ptr()) };
     }
 }
 

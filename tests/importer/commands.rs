@@ -14,7 +14,7 @@
 //! | 4 `DMA_READ`, 5 `DMA_WRITE` | mapping, offset, length, memory of the caller | |
 //! | 6 `VMAP` | file descriptor of a dma-buf | vmap |
 //! | 7 `VMAP_READ`, 8 `VMAP_WRITE` | vmap, offset, length, memory of the caller | |
-//! | 9 `RELEASE` | attachment, mapping or vmap: detaches, unmaps, vunmaps | nanoseconds of that alone |
+//! | 9 `RELEASE` | attachment, mapping, vmap or page: detaches, unmaps, vunmaps, puts | nanoseconds of that alone |
 //! | 10 `BEGIN_CPU_ACCESS`, 11 `END_CPU_ACCESS` | file descriptor of a dma-buf, direction | |
 //! | 12 `TIME_VMAPS` | file descriptor of a dma-buf, cycles | nanoseconds of all cycles |
 //! | 13 `EDU` | number of an edu device, which becomes the file's | |
@@ -25,6 +25,7 @@
 //! | 20 `TRY_MAP` | attachment, direction | 0 or the errno, nanoseconds of the map alone |
 //! | 21 `KEEP_ATTACHMENTS` | | |
 //! | 22 `STORE_AND_DETACH` | attachment, DMA address, offset in the device, length, nanoseconds | nanoseconds to the end of the detaching, of the transfer |
+//! | 23 `HOLD_PAGE` | mapping, offset | page |
 //!
 //! `LOAD` has an edu device read memory, `STORE` write it. By address they need an IOMMU before the
 //! device, so that they reach nothing but what is mapped for it.
@@ -35,6 +36,9 @@
 //! `STORE_AND_DETACH` starts a `STORE_AT`, and detaches when so much time has passed. A transfer
 //! takes 100 ms, at whose end all bytes are moved at once. If it had ended when the detaching had,
 //! that is 0.
+//!
+//! `HOLD_PAGE` takes a reference to the page at an offset, as a driver does that goes on using it when
+//! the buffer has ended.
 //!
 //! A cycle of `TIME_VMAPS` is a vmap and its vunmap, one of `TIME_MAPS` a map and its unmap on each
 //! attachment. They are timed here: system calls would take longer than what is measured.
@@ -353,6 +357,7 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
         20 => (words[0], words[1]) = session.try_map(first, direction(second)?)?,
         21 => session.keep_attachments(),
         22 => (words[0], words[1]) = store_and_detach(session, words)?,
+        23 => words[0] = session.hold_page(first, second)?,
         _ => return Err(ENOTTY),
     }
 

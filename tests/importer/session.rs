@@ -11,6 +11,7 @@ use super::abstractions::{
     },
     software_device::{
         DmaSettings,
+        HeldPage,
         SoftwareDevice, //
     },
     versions::eopnotsupp, //
@@ -42,6 +43,8 @@ enum Object {
     Attachment(Arc<Attachment>),
     Mapping(Arc<MappedAttachment>),
     Vmap(Arc<VmappedDmaBuf>),
+    /// A reference, which releasing gives back.
+    Page(#[expect(dead_code, reason = "it is only held")] Arc<HeldPage>),
 }
 
 /// What a process has made with an open file, by number.
@@ -276,6 +279,16 @@ impl Session {
             VmappedDmaBuf::new(dma_buf)?,
             GFP_KERNEL,
         )?))
+    }
+
+    /// Takes a reference to the page at byte `offset` of a mapping of a device in software, and returns
+    /// its number.
+    pub(super) fn hold_page(&self, mapping: u64, offset: u64) -> Result<u64> {
+        let player = self.player()?;
+        let mapping = self.mapping(mapping)?;
+        let page = player.software()?.hold_page(&mapping, offset.try_into()?)?;
+
+        self.objects.add(Object::Page(Arc::new(page, GFP_KERNEL)?))
     }
 
     /// Returns a mapping, or `EINVAL` if the number is not that of one.

@@ -5,11 +5,13 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-load_module
+load_module carveout_mib=16
 insmod /lab/dma_buf_test_importer.ko edu_mask_bits=28
-for heap in $(own_heaps); do
+for heap in $(own_heaps | grep -v carveout); do
 	expect_faults_of_edu
 	run_test "kselftest-28-bits-$heap" 300 dmaheap-kselftest --only=kept,edu,unbinding,stalls "$heap"
 done
+expect_faults_of_edu
+run_test kselftest-28-bits-carveout 300 dmaheap-kselftest --only=edu carveout
 rmmod dma_buf_test_importer
 unload_module

@@ -49,6 +49,7 @@ pub(crate) const TESTS: &[Test] = &[
         "an IOMMU forgets a mapping before it is detached",
         stopped_at_detach,
     ),
+    ("what hardware had mapped is closed at once", closed_at_once),
 ];
 
 /// A size with blocks of several kinds.
@@ -352,4 +353,31 @@ mod tests {
         assert!(reports_fault(arm, 0xfff_0000));
         assert!(!reports_fault(arm, 0xfff));
     }
+}
+
+/// How many buffers are closed, and how long that may take. A pause of one tick
+/// for each would be seen.
+const CLOSED: usize = 200;
+const CLOSING: Duration = Duration::from_millis(600);
+
+fn closed_at_once(target: &Target) -> TestResult {
+    device::with_edu(|importer| {
+        let used = target.used();
+        let buffers = (0..CLOSED)
+            .map(|_| target.heap.alloc(16 << 10))
+            .collect::<Result<Vec<_>, _>>()?;
+        for buffer in &buffers {
+            let attachment = importer.attach(buffer)?;
+            attachment.map(Direction::Both)?.release()?;
+            attachment.release()?;
+        }
+        let start = Instant::now();
+        drop(buffers);
+        target.expect_used(used)?;
+        let time = start.elapsed();
+        if time > ample(CLOSING) {
+            return fail(format!("{CLOSED} buffers took {time:?} to close"));
+        }
+        Ok(Pass)
+    })
 }

@@ -3,15 +3,21 @@
 //! What a heap keeps warm makes room for what is asked for.
 
 use crate::Test;
+use crate::device;
 use crate::mmap::fill;
+use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::skip;
+use crate::patience::ample;
 use crate::target::Target;
 use crate::target::page;
 use crate::warm;
+use dma_heap::importer::Direction;
 use dma_heap::pattern::Pattern;
+use std::time::Duration;
+use std::time::Instant;
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -21,6 +27,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "what is kept goes with the last buffer, if contiguous",
         last_buffer,
+    ),
+    (
+        "pages that a driver still has go back to the area after it",
+        held_pages,
     ),
 ];
 
@@ -81,4 +91,69 @@ fn last_buffer(target: &Target) -> TestResult {
         }
     }
     Ok(Pass)
+}
+
+/// How many pages of the heap's area are free, exactly.
+fn available(target: &Target) -> Result<Option<u64>, Failure> {
+    let Some(sysfs) = &target.info().sysfs else {
+        return Ok(None);
+    };
+    let Ok(area) = std::fs::read_to_string(sysfs.join("area")) else {
+        return Ok(None);
+    };
+    let file = format!("/sys/kernel/mm/cma/{}/available_pages", area.trim());
+    let Ok(text) = std::fs::read_to_string(file) else {
+        return Ok(None);
+    };
+    Ok(Some(text.trim().parse()?))
+}
+
+/// The kernel would free them under the driver's hands, with a warning, and once
+/// more when it gives them back.
+fn held_pages(target: &Target) -> TestResult {
+    if !target.is_contiguous() {
+        return skip("the heap does not promise contiguous buffers");
+    }
+    if !target.is_ours() {
+        return skip("the kernel's own heaps keep nothing warm");
+    }
+    if target.name() == "carveout" {
+        return skip("what is set aside for the heap does not go back to the area");
+    }
+    device::with_any(|importer| {
+        let used = target.used();
+        let Some(free) = available(target)? else {
+            return skip("the kernel does not tell what is free in the heap's area");
+        };
+        let buffer = target.heap.alloc(SIZE)?;
+        let attachment = importer.attach(&buffer)?;
+        let mapping = attachment.map(Direction::Both)?;
+        let pages = [0, SIZE / 2, SIZE / 2 + page(), SIZE - page()]
+            .map(|offset| mapping.hold_page(offset))
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?;
+        mapping.release()?;
+        attachment.release()?;
+        drop(buffer);
+        target.expect_used(used)?;
+        let held = u64::try_from(pages.len())?;
+        wait_for_available(target, free - held)?;
+        drop(pages);
+        wait_for_available(target, free)?;
+        Ok(Pass)
+    })
+}
+
+fn wait_for_available(target: &Target, pages: u64) -> Result<(), Failure> {
+    let start = Instant::now();
+    loop {
+        let seen = available(target)?;
+        if seen == Some(pages) {
+            return Ok(());
+        }
+        if start.elapsed() > ample(Duration::from_secs(5)) {
+            return equal("pages that are free in the area", seen, Some(pages));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

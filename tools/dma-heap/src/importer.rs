@@ -38,6 +38,7 @@ mod action {
     pub(super) const TIME_MAPS: &str = "time maps of a buffer";
     pub(super) const MAP: &str = "map a buffer for a device";
     pub(super) const READ: &str = "read a buffer";
+    pub(super) const HOLD: &str = "hold a page of a buffer";
     pub(super) const KEEP: &str = "have attachments stay";
     pub(super) const WRITE: &str = "write a buffer";
 }
@@ -508,7 +509,7 @@ pub struct DmaMapping<'i> {
     time: Duration,
 }
 
-impl DmaMapping<'_> {
+impl<'i> DmaMapping<'i> {
     /// How many ranges the device may use.
     pub fn range_count(&self) -> u64 {
         self.ranges
@@ -584,6 +585,20 @@ impl DmaMapping<'_> {
             .map(drop)
     }
 
+    /// Takes a reference to the page at byte `offset`, as a driver does that goes
+    /// on using it when the buffer has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for a byte outside of the buffer, and
+    /// EOPNOTSUPP for an edu device.
+    pub fn hold_page(&self, offset: u64) -> Result<HeldPage<'i>, Error> {
+        let importer = self.object.importer;
+        let words = [self.object.id, offset, 0, 0, 0, 0];
+        let words = importer.run(action::HOLD, Command::HoldPage, words)?;
+        Ok(HeldPage(Object::new(importer, words)))
+    }
+
     /// Unmaps the buffer, as dropping does.
     ///
     /// # Errors
@@ -606,6 +621,21 @@ impl DmaMapping<'_> {
     /// Leaves it to the importer, until that is closed.
     pub fn leave(self) {
         self.object.leave();
+    }
+}
+
+/// A page to which the importer has a reference.
+#[derive(Debug)]
+pub struct HeldPage<'i>(Object<'i>);
+
+impl HeldPage<'_> {
+    /// Gives the reference back, as dropping does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`].
+    pub fn release(mut self) -> Result<(), Error> {
+        self.0.release().map(drop)
     }
 }
 

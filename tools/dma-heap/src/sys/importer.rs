@@ -37,6 +37,7 @@ pub(crate) enum Command {
     TryMap = 20,
     KeepAttachments = 21,
     StoreAndDetach = 22,
+    HoldPage = 23,
 }
 
 /// What a transfer goes through.
