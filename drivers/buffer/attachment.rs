@@ -57,6 +57,10 @@ use kernel::{
         Arc,
         Mutex,
         UniqueArc, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
     }, //
 };
 
@@ -90,25 +94,29 @@ struct Idle {
     is_kept: Atomic<bool>,
     /// The number of the [`DomainId`] where it has its addresses.
     domain: Atomic<usize>,
-    /// When it became idle, by [`CLOCK`].
+    /// When it became idle, in about microseconds since `begin`.
     since: Atomic<usize>,
+    begin: Instant<Monotonic>,
 }
 
-/// Goes on by one with each mapping that becomes idle.
-static CLOCK: Atomic<usize> = Atomic::new(0);
-
 impl Idle {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             is_kept: Atomic::new(false),
             domain: Atomic::new(0),
             since: Atomic::new(0),
+            begin: Instant::now(),
         }
+    }
+
+    fn now(&self) -> usize {
+        // Of 1024 ns each, so that 32 bits do for an hour.
+        (self.begin.elapsed().as_nanos() >> 10) as usize
     }
 
     fn begin(&self, domain: DomainId) {
         self.domain.store(domain.number(), Relaxed);
-        self.since.store(CLOCK.fetch_add(1, Relaxed), Relaxed);
+        self.since.store(self.now(), Relaxed);
         self.is_kept.store(true, Relaxed);
     }
 
@@ -399,15 +407,14 @@ impl Attachment {
             && DomainId::from_number(self.idle.domain.load(Relaxed)) == domain
     }
 
-    /// Returns, without a lock, for how long a mapping is kept that nobody uses: by how many others
-    /// have become idle since.
+    /// Returns, without a lock, for how many microseconds, about, a mapping is kept that nobody uses.
     pub(super) fn idle_age(&self) -> Option<usize> {
         let since = self.idle.since.load(Relaxed);
 
         self.idle
             .is_kept
             .load(Relaxed)
-            .then(|| CLOCK.load(Relaxed).wrapping_sub(since))
+            .then(|| self.idle.now().wrapping_sub(since))
     }
 
     /// Tells whether it is of a buffer of `export`.
