@@ -180,7 +180,10 @@ impl Block<Dirty> {
     /// Allocates `nr_pages` adjacent pages from `memory`, with whatever is in them.
     ///
     /// Returns `ENOMEM` if there is no such run. May sleep and migrate other users' pages.
-    pub(crate) fn alloc_contiguous(memory: &Arc<ContiguousMemory>, nr_pages: usize) -> Result<Self> {
+    pub(crate) fn alloc_contiguous(
+        memory: &Arc<ContiguousMemory>,
+        nr_pages: usize,
+    ) -> Result<Self> {
         let nr = u32::try_from(nr_pages).map_err(|_| ENOMEM)?;
         let nr = NonZero::new(nr).ok_or(EINVAL)?;
 
@@ -340,7 +343,8 @@ impl<S> Block<S> {
     /// Returns where the kernel's linear mapping has the block, or [`None`] in high memory.
     pub(super) fn linear_address(&self) -> Option<NonNull<c_void>> {
         // SAFETY: By the type invariant, the page is valid.
-        let first = unsafe { bindings::rust_dma_heap_lowmem_page_address(self.pages.first.as_ptr()) };
+        let first =
+            unsafe { bindings::rust_dma_heap_lowmem_page_address(self.pages.first.as_ptr()) };
 
         NonNull::new(first)
     }

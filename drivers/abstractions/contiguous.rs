@@ -133,8 +133,7 @@ impl ContiguousMemory {
             // SAFETY: By the safety requirements of this function, the pages from `done` on are ours,
             // so their `struct page`s are there.
             let (part, is_ours_alone) = unsafe {
-                let first =
-                    bindings::rust_dma_heap_nth_page(span.first.as_ptr(), done);
+                let first = bindings::rust_dma_heap_nth_page(span.first.as_ptr(), done);
                 let mut ours_alone = false;
                 let nr_pages = bindings::rust_dma_heap_pages_alike(
                     first,

@@ -170,9 +170,8 @@ impl SoftwareDevice {
 
         let (address, _) = mapping.range_at(offset, 1)?;
         // SAFETY: The device has the address mapped, so the page is in use.
-        let page = unsafe {
-            bindings::rust_dma_heap_get_page_at(raw_device(self.device()), address)
-        };
+        let page =
+            unsafe { bindings::rust_dma_heap_get_page_at(raw_device(self.device()), address) };
 
         // INVARIANT: The call took a reference for the new value.
         NonNull::new(page).map(HeldPage).ok_or(EINVAL)

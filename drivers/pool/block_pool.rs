@@ -218,13 +218,7 @@ impl BlockPool {
     }
 
     /// Fills `list` up to `nr_pages` pages with new blocks of one order, as far as they can be had.
-    fn allocate(
-        &self,
-        order: u32,
-        nr_pages: usize,
-        payer: Payer,
-        list: &mut BlockList,
-    ) -> Result {
+    fn allocate(&self, order: u32, nr_pages: usize, payer: Payer, list: &mut BlockList) -> Result {
         let effort = if order == 0 {
             Effort::Reclaim
         } else {

@@ -349,7 +349,11 @@ impl NodePool {
 
             for kind in [Kind::Dirty, Kind::Zeroed] {
                 while freed < nr_pages && left > 0 {
-                    let now = self.free(n, kind, (nr_pages - freed).min(left.saturating_mul(1 << order)));
+                    let now = self.free(
+                        n,
+                        kind,
+                        (nr_pages - freed).min(left.saturating_mul(1 << order)),
+                    );
 
                     if now == 0 {
                         break;

@@ -66,7 +66,9 @@ impl Orders {
     }
 
     /// Returns the orders, the largest first.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = u32> + DoubleEndedIterator + use<'_> {
+    pub(super) fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = u32> + DoubleEndedIterator + use<'_> {
         self.as_slice().iter().copied()
     }
 

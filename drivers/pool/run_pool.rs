@@ -493,8 +493,7 @@ impl Reclaim for DelayedWork<Runs> {
         let mut freed = 0;
 
         while freed < nr_pages {
-            match self.take(|run| run.block.node().id() as usize == node)
-            {
+            match self.take(|run| run.block.node().id() as usize == node) {
                 Some(run) => freed += run.nr_pages(),
                 None => break,
             }

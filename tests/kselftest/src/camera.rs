@@ -343,7 +343,9 @@ fn single_attempt(target: &Target) -> TestResult {
 /// How many of `most` buffers of `bytes` can be had at once: pages in their way may
 /// be such that do not move.
 fn fitting(target: &Target, bytes: u64, most: u64) -> Result<u64, Failure> {
-    let buffers: Vec<_> = (0..most).map_while(|_| target.heap.alloc(bytes).ok()).collect();
+    let buffers: Vec<_> = (0..most)
+        .map_while(|_| target.heap.alloc(bytes).ok())
+        .collect();
     match buffers.len() {
         0 => fail(format!("not one buffer of {bytes} bytes can be had")),
         n => Ok(u64::try_from(n)?),

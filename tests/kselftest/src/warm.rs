@@ -103,7 +103,11 @@ pub(crate) fn with(target: &Target, test: impl FnOnce(&Warm<'_>) -> TestResult) 
             .join(MODULE_NAME)
             .join(target.name()),
         knobs,
-        cap: if target.is_contiguous() { CONTIGUOUS_CAP } else { cap },
+        cap: if target.is_contiguous() {
+            CONTIGUOUS_CAP
+        } else {
+            cap
+        },
         cap_before: cap,
         trim_ms,
     };
