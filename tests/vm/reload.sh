@@ -25,10 +25,11 @@ free_memory() {
 }
 meminfo() { awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo; }
 
-# Has each heap keep something.
+# Has each heap keep something that does so without buffers: contiguous ones do not.
 fill_pools() {
 	for heap in $(own_heaps); do
 		dir=$(heap_dir "$heap")
+		[ "$(cat "$dir/contiguous")" = 0 ] || continue
 		echo 600000 >"$dir/pool_trim_ms"
 		dmaheap alloc "$heap" 8M --hold 1ms >/dev/null 2>&1
 		[ "$(cat "$dir/pool_held")" -gt 0 ] || [ "$(cat "$dir/pool_cap")" = 0 ] || return 1
