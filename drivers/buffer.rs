@@ -20,7 +20,10 @@ mod attachments;
 mod export;
 mod room;
 
-pub(crate) use attachments::Attachments;
+pub(crate) use attachments::{
+    AllAttachments,
+    Attachments, //
+};
 pub(crate) use export::Export;
 
 use crate::{

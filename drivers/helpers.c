@@ -28,7 +28,6 @@
 #include <linux/string.h>
 #include <linux/swap.h>
 #include <linux/swiotlb.h>
-#include <linux/tracepoint.h>
 #include <linux/user_namespace.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
@@ -132,6 +131,19 @@ unsigned long rust_dma_heap_pages_alike(const struct page *page, unsigned long n
 	return n;
 }
 
+/* Has a page of the machine broken since it was started? */
+static bool any_memory_failure(void)
+{
+#ifdef CONFIG_MEMORY_FAILURE
+	int nid;
+
+	for_each_online_node(nid)
+		if (READ_ONCE(NODE_DATA(nid)->mf_stats.total))
+			return true;
+#endif
+	return false;
+}
+
 static bool is_fit(const struct page *page)
 {
 	return is_ours_alone(page) && !PageHWPoison(page);
@@ -147,23 +159,24 @@ unsigned long rust_dma_heap_pages_fit(struct page *page, unsigned long nr_pages)
 	return n;
 }
 
-unsigned long rust_dma_heap_folio_pages_fit(struct page *page, unsigned long nr_pages,
-					    bool look_at_each)
+bool rust_dma_heap_pages_are_broken(struct page *page, unsigned long nr_pages)
 {
 	unsigned long pfn = page_to_pfn(page);
-	unsigned long n = nr_pages;
+	unsigned long n;
 
-	if (folio_ref_count(page_folio(page)) != 1)
-		return 0;
-	if (look_at_each)
-		for (n = 0; n < nr_pages && !PageHWPoison(pfn_to_page(pfn + n)); n++)
-			;
-	return n;
+	if (any_memory_failure())
+		for (n = 0; n < nr_pages; n++)
+			if (PageHWPoison(pfn_to_page(pfn + n)))
+				return true;
+	return false;
 }
 
-bool rust_dma_heap_page_is_broken(const struct page *page)
+unsigned long rust_dma_heap_folio_pages_fit(struct page *page, unsigned long nr_pages)
 {
-	return PageHWPoison(page);
+	if (folio_ref_count(page_folio(page)) != 1 ||
+	    rust_dma_heap_pages_are_broken(page, nr_pages))
+		return 0;
+	return nr_pages;
 }
 
 unsigned long rust_dma_heap_page_private(const struct page *page)
@@ -263,51 +276,6 @@ void rust_dma_heap_mod_delayed_work(struct delayed_work *work, unsigned long del
 {
 	mod_delayed_work(system_freezable_wq, work, delay);
 }
-
-#if defined(CONFIG_TRACEPOINTS) && defined(CONFIG_MEMORY_FAILURE)
-static void note_memory_failure_event(struct tracepoint *tracepoint, void *found)
-{
-	if (!strcmp(tracepoint->name, "memory_failure_event"))
-		*(struct tracepoint **)found = tracepoint;
-}
-
-static struct tracepoint *memory_failure_event(void)
-{
-	struct tracepoint *found = NULL;
-
-	for_each_kernel_tracepoint(note_memory_failure_event, &found);
-	return found;
-}
-
-int rust_dma_heap_register_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
-						void *data)
-{
-	struct tracepoint *tracepoint = memory_failure_event();
-
-	return tracepoint ? tracepoint_probe_register(tracepoint, probe, data) : -ENOENT;
-}
-
-void rust_dma_heap_unregister_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
-						   void *data)
-{
-	struct tracepoint *tracepoint = memory_failure_event();
-
-	if (tracepoint)
-		tracepoint_probe_unregister(tracepoint, probe, data);
-	tracepoint_synchronize_unregister();
-}
-#else
-int rust_dma_heap_register_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
-						void *data)
-{
-	return -ENOENT;
-}
-
-void rust_dma_heap_unregister_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
-						   void *data)
-{
-}
-#endif
 
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len)
 {
@@ -642,6 +610,11 @@ int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
 	 * does not note writes, each page's first one would still fault.
 	 */
 	return fill_range(vma, address, pfn, len, vma->vm_flags & VM_WRITE);
+}
+
+void rust_dma_heap_cond_resched(void)
+{
+	cond_resched();
 }
 
 bool rust_dma_heap_fatal_signal_pending(void)

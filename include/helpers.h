@@ -86,9 +86,9 @@ unsigned long rust_dma_heap_pages_alike(const struct page *page, unsigned long n
 					bool *ours_alone);
 /* How many from here on are ours alone and not broken: of single pages, of one folio. */
 unsigned long rust_dma_heap_pages_fit(struct page *page, unsigned long nr_pages);
-unsigned long rust_dma_heap_folio_pages_fit(struct page *page, unsigned long nr_pages,
-					    bool look_at_each);
-bool rust_dma_heap_page_is_broken(const struct page *page);
+unsigned long rust_dma_heap_folio_pages_fit(struct page *page, unsigned long nr_pages);
+/* Does the hardware report a fault in one of them? */
+bool rust_dma_heap_pages_are_broken(struct page *page, unsigned long nr_pages);
 unsigned long rust_dma_heap_page_private(const struct page *page);
 void rust_dma_heap_set_page_private(struct page *page, unsigned long value);
 
@@ -115,14 +115,6 @@ void rust_dma_heap_mod_delayed_work(struct delayed_work *work, unsigned long del
 
 /* Memory pressure: include/linux/swap.h */
 void rust_dma_heap_account_reclaimed(unsigned long pages);
-
-/* Memory failures: include/linux/tracepoint.h, include/trace/events/memory-failure.h */
-typedef void (*rust_dma_heap_memory_failure_probe)(void *data, unsigned long pfn, int type,
-						   int result);
-int rust_dma_heap_register_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
-						void *data);
-void rust_dma_heap_unregister_memory_failure_probe(rust_dma_heap_memory_failure_probe probe,
-						   void *data);
 
 /* Scatterlists and DMA: include/linux/scatterlist.h, include/linux/dma-mapping.h */
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len);
@@ -182,6 +174,7 @@ int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsign
 u64 rust_dma_heap_reserved_memory_size(const char *name);
 
 /* Tasks: include/linux/sched/signal.h, linux/cred.h, linux/user_namespace.h, linux/capability.h */
+void rust_dma_heap_cond_resched(void);
 bool rust_dma_heap_fatal_signal_pending(void);
 u32 rust_dma_heap_current_uid(void);
 /* Of the outermost one below the initial one; false in that. */

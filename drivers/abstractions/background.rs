@@ -126,21 +126,6 @@ impl<T: Background> Worker<T> {
         }
     }
 
-    /// Has the work go on after `delay` at the latest, unless it is due at some time already.
-    /// Callable from any context.
-    ///
-    /// Wraps `kthread_queue_delayed_work()`.
-    pub(crate) fn schedule(&self, delay: Delta) {
-        // SAFETY: By the type invariants, the worker runs and the work is initialized.
-        unsafe {
-            bindings::kthread_queue_delayed_work(
-                self.thread.as_ptr(),
-                self.work.get(),
-                jiffies(delay),
-            )
-        };
-    }
-
     /// Has the work go on after `delay`, even if it was to go on later, unless it is due before that.
     /// Callable from any context.
     ///

@@ -18,7 +18,6 @@
 use super::{
     bindings,
     contiguous::ContiguousMemory,
-    memory_failure::MemoryFailures,
     numa::Node,
     task, //
 };
@@ -88,6 +87,36 @@ struct Pages {
     nr_pages: NonZero<u32>,
 }
 
+impl Pages {
+    /// Tells how many pages from the first on are ours alone and not broken. All of a block of the page
+    /// allocator's has one count of references, and its pages are looked at only if any of the machine's
+    /// has broken since it was started.
+    fn fit(&self) -> usize {
+        let first = self.first.as_ptr();
+        let nr_pages = self.nr_pages.get() as usize;
+
+        if self.memory.is_none() && nr_pages > 1 {
+            // SAFETY: By the type invariants, the pages are one block of the page allocator's.
+            unsafe { bindings::rust_dma_heap_folio_pages_fit(first, nr_pages) }
+        } else {
+            // SAFETY: By the type invariants, the pages are valid.
+            unsafe { bindings::rust_dma_heap_pages_fit(first, nr_pages) }
+        }
+    }
+
+    /// Tells whether it is a block with a broken page that the page allocator would hand out again: it
+    /// looks at what comes back as a single page only. Wraps `PageHWPoison()`.
+    fn is_broken_block(&self) -> bool {
+        let nr_pages = self.nr_pages.get() as usize;
+
+        if self.memory.is_some() || nr_pages == 1 {
+            return false;
+        }
+        // SAFETY: By the type invariants, the pages are valid.
+        unsafe { bindings::rust_dma_heap_pages_are_broken(self.first.as_ptr(), nr_pages) }
+    }
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
         match &self.memory {
@@ -95,6 +124,10 @@ impl Drop for Pages {
             Some(memory) => unsafe {
                 memory.release_pages(self.first, self.nr_pages.get() as usize)
             },
+            None if self.is_broken_block() => pr_warn!(
+                "{} pages are not used any more, of which the hardware reported a fault in one\n",
+                self.nr_pages.get()
+            ),
             // SAFETY: By the type invariants, the pages are one block of this order, and ours.
             None => unsafe { bindings::__free_pages(self.first.as_ptr(), self.nr_pages.ilog2()) },
         }
@@ -242,51 +275,43 @@ impl<S> Block<Kept<S>> {
     /// the hardware reported no fault in them.
     ///
     /// Takes as long as a small part of zeroing them where each page has to be looked at: in a run
-    /// of a contiguous area, and once `failures` says that any page has broken.
+    /// of a contiguous area, and once any page of the machine has broken.
     ///
     /// Wraps `page_count()` and `PageHWPoison()`.
-    pub(crate) fn recheck(self, failures: &MemoryFailures) -> Result<Block<S>, Unfit<S>> {
-        let first = self.pages.first.as_ptr();
-        let nr_pages = self.nr_pages();
-        let fit = if self.pages.memory.is_none() && nr_pages > 1 {
-            // SAFETY: By the type invariants, the pages are one block of the page allocator's.
-            unsafe { bindings::rust_dma_heap_folio_pages_fit(first, nr_pages, failures.any()) }
-        } else {
-            // SAFETY: By the type invariants, the pages are valid.
-            unsafe { bindings::rust_dma_heap_pages_fit(first, nr_pages) }
-        };
+    pub(crate) fn recheck(self) -> Result<Block<S>, Unfit<S>> {
+        let fit = self.pages.fit();
 
-        if fit == nr_pages {
-            return Ok(self.into_state());
+        if fit == self.nr_pages() {
+            Ok(self.into_state())
+        } else {
+            Err(Unfit { block: self, fit })
         }
-        if self.pages.memory.is_none() && nr_pages > 1 && self.is_broken_at(fit) {
-            pr_warn!(
-                "{} pages are not used any more, of which the hardware reported a fault in one\n",
-                nr_pages
-            );
-            // The page allocator would hand all of it out again.
-            mem::forget(self);
-            return Err(Unfit { block: None, fit });
-        }
-        Err(Unfit {
-            block: Some(self),
-            fit,
-        })
     }
 
-    /// Wraps `PageHWPoison()`.
-    fn is_broken_at(&self, n: usize) -> bool {
-        let page = self.page(u32::try_from(n).unwrap_or(u32::MAX));
+    /// Tells whether somebody else holds a reference to one of the first `nr_pages` pages of a run of a
+    /// contiguous area. It may be gone soon.
+    ///
+    /// Wraps `page_count()`.
+    pub(crate) fn is_in_use(&self, nr_pages: usize) -> bool {
+        let nr_pages = nr_pages.clamp(1, self.nr_pages());
+        let mut ours_alone = false;
+        // SAFETY: By the type invariants, the pages are valid; `ours_alone` is writable.
+        let alike = unsafe {
+            bindings::rust_dma_heap_pages_alike(
+                self.pages.first.as_ptr(),
+                nr_pages,
+                &mut ours_alone,
+            )
+        };
 
-        // SAFETY: The page is one of the block's.
-        unsafe { bindings::rust_dma_heap_page_is_broken(page.as_ptr()) }
+        !ours_alone || alike < nr_pages
     }
 }
 
 /// A block with a page that is broken, or that somebody else uses. Dropping it gives it back to where
 /// it came from, or leaves it out of use where that would hand out the broken page.
 pub(crate) struct Unfit<S> {
-    block: Option<Block<Kept<S>>>,
+    block: Block<Kept<S>>,
     /// The page before which all are fit.
     fit: usize,
 }
@@ -296,10 +321,7 @@ impl<S> Unfit<S> {
     ///
     /// A block of the page allocator's goes as a whole.
     pub(crate) fn cut_out(self) -> [Option<Block<Kept<S>>>; 2] {
-        let Some(block) = self.block else {
-            return [None, None];
-        };
-        let (before, rest) = match block.split(self.fit) {
+        let (before, rest) = match self.block.split(self.fit) {
             Ok((before, rest)) => (Some(before), rest),
             Err(block) => (None, block),
         };

@@ -151,11 +151,62 @@ impl<S> Drop for BlockStack<S> {
     }
 }
 
+/// Pages of any kind, each linked to the next one. Dropping it forgets them.
+///
+/// # Invariants
+///
+/// `top` leads, by `page_private()` of each page, over `len` pages, of which each is the chain's.
+pub(super) struct PageChain {
+    top: Option<NonNull<bindings::page>>,
+    len: usize,
+}
+
+// SAFETY: Pages are not bound to a task.
+unsafe impl Send for PageChain {}
+
+impl PageChain {
+    /// Makes a chain without pages.
+    pub(super) const fn new() -> Self {
+        // INVARIANT: There is no page to lead to.
+        Self { top: None, len: 0 }
+    }
+
+    /// Puts `page` on top.
+    ///
+    /// # Safety
+    ///
+    /// The page must be the caller's, who gives it up.
+    pub(super) unsafe fn push(&mut self, page: NonNull<bindings::page>) {
+        if let Some(top) = self.top {
+            // SAFETY: By the safety requirements of this function.
+            unsafe { set_next(page, top) };
+        }
+        // INVARIANT: The new top leads to the old one, or is the only one.
+        self.top = Some(page);
+        self.len += 1;
+    }
+
+    /// Takes the page on top.
+    pub(super) fn pop(&mut self) -> Option<NonNull<bindings::page>> {
+        let page = self.top?;
+
+        // INVARIANT: The rest is what the old top led to.
+        self.len -= 1;
+        self.top = if self.len == 0 {
+            None
+        } else {
+            // SAFETY: By the type invariants, a page above the last leads to one of the chain's.
+            Some(unsafe { next(page) })
+        };
+        Some(page)
+    }
+}
+
 /// Links `page` to the one below it. Wraps `set_page_private()`.
 ///
 /// # Safety
 ///
-/// `page` must be the first page of a block that the caller owns.
+/// `page` must be the caller's: the first of a block, or one by itself.
 unsafe fn set_next(page: NonNull<bindings::page>, below: NonNull<bindings::page>) {
     // SAFETY: By the safety requirements of this function.
     unsafe { bindings::rust_dma_heap_set_page_private(page.as_ptr(), below.as_ptr() as usize) }

@@ -129,9 +129,11 @@ impl<T: Unbinding> BusNotifier<T> {
         action: c_ulong,
         data: *mut c_void,
     ) -> c_int {
-        const OF_INTEREST: [bindings::bus_notifier_event; 3] = [
+        const OF_INTEREST: [bindings::bus_notifier_event; 4] = [
             bindings::bus_notifier_event_BUS_NOTIFY_UNBIND_DRIVER,
             bindings::bus_notifier_event_BUS_NOTIFY_DRIVER_NOT_BOUND,
+            // For what was attached while the driver was on its way out.
+            bindings::bus_notifier_event_BUS_NOTIFY_UNBOUND_DRIVER,
             bindings::bus_notifier_event_BUS_NOTIFY_DEL_DEVICE,
         ];
 

@@ -10,6 +10,7 @@
 
 use super::{
     bindings,
+    block_stack::PageChain,
     cma::CmaArea, //
 };
 use core::ptr::NonNull;
@@ -30,41 +31,25 @@ use kernel::{
     }, //
 };
 
-/// How many spans of pages can be aside: what comes beyond is lost to the area, and the log says so.
-const MAX_SPANS: usize = 32;
-
 /// How long to wait for references when nobody could wait any longer.
 const LAST_WAIT: Delta = Delta::from_millis(10);
 
 /// How often.
 const LAST_WAITS: usize = 100;
 
-/// Adjacent pages that were allocated from the area and not given back.
-#[derive(Clone, Copy)]
-struct Span {
-    first: NonNull<bindings::page>,
-    nr_pages: usize,
-}
-
 /// A contiguous area, with what was allocated from it and cannot go back yet.
 ///
 /// # Invariants
 ///
-/// The spans in `aside` are allocated from `area`, and nobody but this value will give them back.
+/// The pages in `aside` are allocated from `area`, and nobody but this value will give them back.
 #[pin_data(PinnedDrop)]
 pub(crate) struct ContiguousMemory {
     area: CmaArea,
     #[pin]
-    aside: SpinLock<[Option<Span>; MAX_SPANS]>,
-    /// How many pages that are.
-    pages_aside: Atomic<usize>,
+    aside: SpinLock<PageChain>,
+    /// How many pages that are, or are being looked at again.
+    nr_aside: Atomic<usize>,
 }
-
-// SAFETY: Pages are not bound to a task.
-unsafe impl Send for ContiguousMemory {}
-
-// SAFETY: The list is locked, and so is the area by the C side.
-unsafe impl Sync for ContiguousMemory {}
 
 impl ContiguousMemory {
     /// Makes the memory of `area` available.
@@ -73,8 +58,8 @@ impl ContiguousMemory {
             pin_init!(Self {
                 area,
                 // INVARIANT: There are none.
-                aside <- new_spinlock!([None; MAX_SPANS]),
-                pages_aside: Atomic::new(0),
+                aside <- new_spinlock!(PageChain::new()),
+                nr_aside: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
@@ -97,14 +82,35 @@ impl ContiguousMemory {
     /// The pages must be from [`Self::alloc_pages`] on this value, all of what a call has returned or
     /// a part, not given back yet, and the caller must not use them any more.
     pub(super) unsafe fn release_pages(&self, first: NonNull<bindings::page>, nr_pages: usize) {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { self.release(Span { first, nr_pages }) };
+        let mut done = 0;
+
+        while done < nr_pages {
+            let mut ours_alone = false;
+            // SAFETY: By the safety requirements of this function, the pages from `done` on are ours.
+            let page = unsafe { bindings::rust_dma_heap_nth_page(first.as_ptr(), done) };
+            // SAFETY: As above; `ours_alone` is writable.
+            let alike = unsafe {
+                bindings::rust_dma_heap_pages_alike(page, nr_pages - done, &mut ours_alone)
+            };
+            // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
+            let page = unsafe { NonNull::new_unchecked(page) };
+
+            if ours_alone {
+                // SAFETY: By the safety requirements of this function, and nobody else holds a
+                // reference.
+                unsafe { self.area.release_pages(page, alike) };
+            } else {
+                // SAFETY: By the safety requirements of this function, these pages are ours.
+                unsafe { self.put_aside(page, alike) };
+            }
+            done += alike;
+        }
         self.retry();
     }
 
     /// Tells whether pages are aside. Callable from any context.
     pub(crate) fn keeps_aside(&self) -> bool {
-        self.pages_aside.load(Relaxed) > 0
+        self.nr_aside.load(Relaxed) > 0
     }
 
     /// Gives back what was kept aside and is not used any more. May sleep.
@@ -113,70 +119,40 @@ impl ContiguousMemory {
             return;
         }
 
-        let spans = core::mem::replace(&mut *self.aside.lock(), [None; MAX_SPANS]);
+        let mut pages = core::mem::replace(&mut *self.aside.lock(), PageChain::new());
 
-        for span in spans.into_iter().flatten() {
-            let _ = self.pages_aside.fetch_sub(span.nr_pages, Relaxed);
-            // SAFETY: By the type invariant, it is allocated and not given back; it is not in the
-            // list any more.
-            unsafe { self.release(span) };
+        while let Some(page) = pages.pop() {
+            let mut ours_alone = false;
+
+            // SAFETY: By the type invariant, the page is ours; `ours_alone` is writable.
+            unsafe { bindings::rust_dma_heap_pages_alike(page.as_ptr(), 1, &mut ours_alone) };
+            if ours_alone {
+                // SAFETY: By the type invariant, it is allocated from the area and not given back; it
+                // is not in the chain any more, and nobody else holds a reference.
+                unsafe { self.area.release_pages(page, 1) };
+            } else {
+                // SAFETY: By the type invariant, the page is ours.
+                unsafe { self.put_aside(page, 1) };
+            }
+            // After it has come back, if it did: so nobody finds that there are none meanwhile.
+            let _ = self.nr_aside.fetch_sub(1, Relaxed);
         }
     }
 
     /// # Safety
     ///
-    /// As for [`Self::release_pages`].
-    unsafe fn release(&self, span: Span) {
-        let mut done = 0;
+    /// The pages must be allocated from the area, and the caller's, who gives them up.
+    unsafe fn put_aside(&self, first: NonNull<bindings::page>, nr_pages: usize) {
+        let _ = self.nr_aside.fetch_add(nr_pages, Relaxed);
+        for n in 0..nr_pages {
+            // SAFETY: By the safety requirements of this function, the page exists.
+            let page = unsafe { bindings::rust_dma_heap_nth_page(first.as_ptr(), n) };
+            // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
+            let page = unsafe { NonNull::new_unchecked(page) };
 
-        while done < span.nr_pages {
-            // SAFETY: By the safety requirements of this function, the pages from `done` on are ours,
-            // so their `struct page`s are there.
-            let (part, is_ours_alone) = unsafe {
-                let first = bindings::rust_dma_heap_nth_page(span.first.as_ptr(), done);
-                let mut ours_alone = false;
-                let nr_pages = bindings::rust_dma_heap_pages_alike(
-                    first,
-                    span.nr_pages - done,
-                    &mut ours_alone,
-                );
-
-                (
-                    Span {
-                        first: NonNull::new_unchecked(first),
-                        nr_pages,
-                    },
-                    ours_alone,
-                )
-            };
-
-            if is_ours_alone {
-                // SAFETY: By the safety requirements of this function, and nobody else holds a
-                // reference.
-                unsafe { self.area.release_pages(part.first, part.nr_pages) };
-            } else {
-                self.put_aside(part);
-            }
-            done += part.nr_pages;
-        }
-    }
-
-    fn put_aside(&self, span: Span) {
-        let mut aside = self.aside.lock();
-
-        match aside.iter_mut().find(|slot| slot.is_none()) {
-            // INVARIANT: The caller gives the span up.
-            Some(slot) => {
-                *slot = Some(span);
-                let _ = self.pages_aside.fetch_add(span.nr_pages, Relaxed);
-            }
-            None => {
-                drop(aside);
-                pr_warn!(
-                    "{} pages are lost to the contiguous area: somebody else uses them still, as too many others\n",
-                    span.nr_pages
-                );
-            }
+            // INVARIANT: By the safety requirements of this function.
+            // SAFETY: By the safety requirements of this function, nobody else links the page.
+            unsafe { self.aside.lock().push(page) };
         }
     }
 }
@@ -193,7 +169,7 @@ impl PinnedDrop for ContiguousMemory {
         }
         pr_warn!(
             "{} pages are lost to the contiguous area: somebody else uses them still\n",
-            self.pages_aside.load(Relaxed)
+            self.nr_aside.load(Relaxed)
         );
     }
 }

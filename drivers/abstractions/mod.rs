@@ -30,7 +30,6 @@ pub(crate) mod gfp;
 pub(crate) mod iommu;
 pub(crate) mod kernel_mapping;
 pub(crate) mod meminfo;
-pub(crate) mod memory_failure;
 pub(crate) mod numa;
 pub(crate) mod path;
 pub(crate) mod rate_limit;

@@ -26,11 +26,6 @@ impl Node {
         has_memory.then_some(Self(n as u32))
     }
 
-    /// Returns the first node with memory.
-    pub(crate) fn any() -> Option<Self> {
-        (0..Self::possible()).find_map(Self::with_memory)
-    }
-
     /// Returns how many nodes the machine may have: one more than the highest number.
     ///
     /// Wraps `nr_node_ids`.

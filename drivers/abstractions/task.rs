@@ -29,6 +29,14 @@ pub(super) fn give_way() {
     unsafe { bindings::yield_() };
 }
 
+/// Lets others have the processor, if they want it, between two portions of work. May sleep.
+///
+/// Wraps `cond_resched()`.
+pub(crate) fn rest() {
+    // SAFETY: Called from task context, where sleeping is allowed.
+    unsafe { bindings::rust_dma_heap_cond_resched() };
+}
+
 /// A user of the machine, the same one in every user namespace.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Uid(pub(crate) u32);

@@ -156,6 +156,33 @@ impl Unbinding for All {
     }
 }
 
+/// The [`Attachments`] of a loaded module. When it is dropped, nothing is attached any more.
+///
+/// A callback of a bus holds attachments for a moment, and by them all the rest, but not the module:
+/// so the notifiers are gone, and their callbacks have ended, when this is.
+pub(crate) struct AllAttachments(Arc<Attachments>);
+
+impl AllAttachments {
+    /// Nothing is attached yet.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(Attachments::new()?))
+    }
+
+    /// Returns them for a heap.
+    pub(crate) fn share(&self) -> Arc<Attachments> {
+        self.0.clone()
+    }
+}
+
+impl Drop for AllAttachments {
+    fn drop(&mut self) {
+        let buses = core::mem::replace(&mut *self.0.buses.lock(), RBTree::new());
+
+        // Without the lock: it waits for callbacks.
+        drop(buses);
+    }
+}
+
 /// Where the attachments of all heaps are found.
 #[pin_data]
 pub(crate) struct Attachments {
@@ -166,8 +193,7 @@ pub(crate) struct Attachments {
 }
 
 impl Attachments {
-    /// Nothing is attached yet.
-    pub(crate) fn new() -> Result<Arc<Self>> {
+    fn new() -> Result<Arc<Self>> {
         let all = Arc::pin_init(
             pin_init!(All {
                 set <- new_mutex!(AttachmentSet::new()),

@@ -23,7 +23,7 @@ use crate::{
         debugfs,
         path, //
     },
-    buffer::Attachments, //
+    buffer::AllAttachments, //
 };
 use kernel::{
     debugfs::{
@@ -51,6 +51,7 @@ pub(crate) struct RegisteredHeaps {
     _devices: KVec<ClassDevice<DmaHeapDirectory, HeapDevice>>,
     _counters: KVec<Pin<KBox<Scope<Arc<HeapDevice>>>>>,
     _debugfs: Dir,
+    _attachments: AllAttachments,
 }
 
 impl RegisteredHeaps {
@@ -65,14 +66,14 @@ impl RegisteredHeaps {
         let class = Arc::new(Class::new(class_name()?)?, GFP_KERNEL)?;
         let debugfs = Dir::new(DEBUGFS_NAME);
         let has_debugfs = debugfs::exists(DEBUGFS_NAME);
-        let attachments = Attachments::new()?;
+        let attachments = AllAttachments::new()?;
         let mut nodes = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
         let mut devices = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
         let mut counters = KVec::with_capacity(heaps.len(), GFP_KERNEL)?;
 
         for (n, description) in heaps.into_iter().enumerate() {
             let name = free_name(&description, policy)?;
-            let heap = HeapDevice::new(name, description.heap, attachments.clone())?;
+            let heap = HeapDevice::new(name, description.heap, attachments.share())?;
 
             devices.push(
                 ClassDevice::new(
@@ -98,6 +99,7 @@ impl RegisteredHeaps {
             _devices: devices,
             _counters: counters,
             _debugfs: debugfs,
+            _attachments: attachments,
         })
     }
 }

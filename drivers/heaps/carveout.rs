@@ -18,8 +18,7 @@ use crate::{
             Returned, //
         },
         cma::CmaArea,
-        contiguous::ContiguousMemory,
-        memory_failure::MemoryFailures, //
+        contiguous::ContiguousMemory, //
     },
     heap_core::{
         Heap,
@@ -47,18 +46,21 @@ struct Runs {
 }
 
 impl Runs {
-    /// Takes `nr_pages` pages out of the smallest free run that has them.
-    ///
-    /// A page that is broken, or that somebody else has still, goes to the area, and the log says so.
-    fn take(&mut self, nr_pages: usize, failures: &MemoryFailures) -> Result<Block<Dirty>> {
-        loop {
-            // Now, when it may fail: each run needs a place to come back to, and so do both parts of
-            // one that is cut in two.
-            self.free.reserve(self.lent + 2, GFP_KERNEL)?;
+    /// How many places for free runs there have to be: each lent run needs one to come back to, and
+    /// so do both parts of one that is cut in two.
+    fn places(&self) -> usize {
+        self.free.len() + self.lent + 2
+    }
 
+    /// Takes `nr_pages` pages out of the smallest free run that has them, and of whose nobody else has
+    /// one still. [`Self::places`] must be there.
+    ///
+    /// A page that is broken goes to the area, and the log says so.
+    fn take(&mut self, nr_pages: usize) -> Result<Block<Dirty>> {
+        loop {
             let runs = self.free.iter().enumerate();
             let (n, _) = runs
-                .filter(|(_, run)| run.nr_pages() >= nr_pages)
+                .filter(|(_, run)| run.nr_pages() >= nr_pages && !run.is_in_use(nr_pages))
                 .min_by_key(|(_, run)| run.nr_pages())
                 .ok_or(ENOMEM)?;
             let run = match self.free.remove(n).map_err(|_| ENOMEM)?.split(nr_pages) {
@@ -67,15 +69,19 @@ impl Runs {
                 Err(run) => run,
             };
 
-            match run.recheck(failures) {
+            match run.recheck() {
                 Ok(run) => {
                     self.lent += 1;
                     return Ok(run);
                 }
                 Err(unfit) => {
-                    pr_warn!("carveout lost a page, in use or broken\n");
+                    pr_warn!("carveout lost a page, which is broken\n");
                     for part in unfit.cut_out().into_iter().flatten() {
                         self.put(part);
+                    }
+                    // A cut takes a place more.
+                    if self.free.capacity() < self.places() {
+                        return Err(ENOMEM);
                     }
                 }
             }
@@ -104,11 +110,41 @@ impl Runs {
 /// The heap's memory. Each buffer holds a reference, to give its run back.
 #[pin_data]
 struct Carveout {
-    failures: Arc<MemoryFailures>,
+    /// Where the runs came from, and broken pages go.
+    _memory: Arc<ContiguousMemory>,
     /// What was set aside, in bytes.
     capacity: u64,
     #[pin]
     runs: Mutex<Runs>,
+}
+
+impl Carveout {
+    /// Takes a run for a buffer.
+    fn take(&self, nr_pages: usize) -> Result<Block<Dirty>> {
+        let mut spare = KVec::new();
+
+        loop {
+            let places = {
+                let mut runs = self.runs.lock();
+
+                if runs.free.capacity() >= runs.places() {
+                    return runs.take(nr_pages);
+                }
+                if spare.capacity() >= runs.places() {
+                    let less = core::mem::replace(&mut runs.free, spare);
+
+                    for run in less {
+                        runs.free.push_within_capacity(run)?;
+                    }
+                    return runs.take(nr_pages);
+                }
+                2 * runs.places()
+            };
+
+            // Without the lock, which is all users'.
+            spare = KVec::with_capacity(places, GFP_KERNEL)?;
+        }
+    }
 }
 
 impl Home for Carveout {
@@ -128,7 +164,7 @@ impl Heap for Arc<Carveout> {
 
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         let mut list = BlockList::with_capacity(1)?;
-        let run = self.runs.lock().take(nr_pages, &self.failures)?;
+        let run = self.take(nr_pages)?;
         // It comes back as it was if the task is being killed.
         let run = run.zero().map_err(|run| {
             self.runs.lock().take_back(run.keep());
@@ -149,21 +185,23 @@ pub(super) fn describe(mib: u32) -> Result<Option<HeapDescription>> {
         return Ok(None);
     }
 
-    let run = CmaArea::default_area()
+    let (memory, run) = CmaArea::default_area()
         .zip((mib as usize).checked_mul(1 << (20 - PAGE_SHIFT)))
         .ok_or(ENOMEM)
         .and_then(|(area, nr_pages)| {
-            Block::alloc_contiguous(&ContiguousMemory::new(area)?, nr_pages)
+            let memory = ContiguousMemory::new(area)?;
+            let run = Block::alloc_contiguous(&memory, nr_pages)?;
+
+            Ok((memory, run))
         })
         .inspect_err(|_| {
             pr_err!("carveout_mib={mib}: the default contiguous area has no such piece; ask for less, or boot with e.g. cma=256M\n")
         })?;
     let free = kvec![run.keep()]?;
-    let failures = MemoryFailures::listen()?;
     let runs = new_mutex!(Runs { free, lent: 0 });
     let carveout = Arc::pin_init(
         pin_init!(Carveout {
-            failures,
+            _memory: memory,
             capacity: u64::from(mib) << 20,
             runs <- runs,
         }),

@@ -32,7 +32,6 @@ use crate::abstractions::{
         ReturnedBlock, //
     },
     meminfo,
-    memory_failure::MemoryFailures,
     numa::Node,
     reclaim::Reclaim,
     task, //
@@ -58,7 +57,6 @@ struct Nodes {
     ledger: Arc<Ledger>,
     /// By number; a node that had no memory when the module was loaded keeps nothing.
     pools: KVec<Option<KeptNode>>,
-    failures: Arc<MemoryFailures>,
 }
 
 /// Memory for buffers, of which some is kept warm. Dropping it frees all that is kept.
@@ -72,13 +70,12 @@ impl BlockPool {
     /// Makes a pool that may keep an eighth of the machine's memory. May sleep.
     pub(crate) fn new() -> Result<Self> {
         let ledger = Arc::new(Ledger::new(meminfo::total_ram() / 8, TRIM), GFP_KERNEL)?;
-        let failures = MemoryFailures::listen()?;
         let mut pools = KVec::with_capacity(Node::possible(), GFP_KERNEL)?;
 
         for n in 0..Node::possible() {
             let pool = match Node::with_memory(n) {
                 Some(node) => {
-                    let pool = NodePool::new(node, ledger.clone(), failures.clone())?;
+                    let pool = NodePool::new(node, ledger.clone())?;
 
                     Some(KeptNode::start(node, pool)?)
                 }
@@ -88,14 +85,7 @@ impl BlockPool {
             pools.push(pool, GFP_KERNEL)?;
         }
 
-        let nodes = Arc::new(
-            Nodes {
-                ledger,
-                pools,
-                failures,
-            },
-            GFP_KERNEL,
-        )?;
+        let nodes = Arc::new(Nodes { ledger, pools }, GFP_KERNEL)?;
 
         Ok(Self {
             _pressure: Pressure::on(c"dma-heap-blocks", nodes.clone())?,
@@ -172,7 +162,7 @@ impl BlockPool {
             if zeroed.len() > 0 {
                 while let Some(block) = zeroed.pop() {
                     // One that is not fit any more goes back.
-                    if let Ok(block) = block.recheck(&self.nodes.failures) {
+                    if let Ok(block) = block.recheck() {
                         ledger.hits.add(bytes(block.nr_pages()));
                         list.push(block)?;
                     }
@@ -190,7 +180,7 @@ impl BlockPool {
                 pool.zero_now();
             }
             while let Some(block) = dirty.pop() {
-                if let Ok(block) = block.recheck(&self.nodes.failures) {
+                if let Ok(block) = block.recheck() {
                     ledger.hits.add(bytes(block.nr_pages()));
                     ledger.zeroed_inline.add(bytes(block.nr_pages()));
                     list.push(block.zero().map_err(|_| EINTR)?)?;
@@ -235,7 +225,7 @@ impl BlockPool {
             };
 
             // The page allocator takes large blocks back with a broken page in them.
-            if let Ok(block) = block.keep().recheck(&self.nodes.failures) {
+            if let Ok(block) = block.keep().recheck() {
                 list.push(block)?;
             }
         }

@@ -20,8 +20,8 @@ use crate::abstractions::{
         Zeroed, //
     },
     block_stack::BlockStack,
-    memory_failure::MemoryFailures,
-    numa::Node, //
+    numa::Node,
+    task, //
 };
 use kernel::{
     new_spinlock,
@@ -81,6 +81,11 @@ impl Shelf {
         self.zeroed.nr_pages() + self.dirty_pages()
     }
 
+    /// Notes that so many idle blocks have gone.
+    fn forget_idle(&mut self, blocks: usize) {
+        self.idle = self.idle.saturating_sub(blocks);
+    }
+
     fn note_use(&mut self) {
         self.idle = self.idle.min(self.ready());
     }
@@ -103,6 +108,16 @@ impl State {
 
     fn is_empty(&self) -> bool {
         self.shelves.iter().all(|shelf| shelf.nr_pages() == 0)
+    }
+
+    /// Plans a trim after `idle_time`, unless one is planned. Returns whether it is new.
+    fn plan_trim(&mut self, idle_time: Delta) -> bool {
+        let is_new = self.next_trim.is_none();
+
+        if is_new {
+            self.next_trim = Some(Instant::now() + idle_time);
+        }
+        is_new
     }
 
     fn dirty_pages(&self) -> usize {
@@ -172,23 +187,17 @@ impl Delivery {
 pub(super) struct NodePool {
     node: Node,
     ledger: Arc<Ledger>,
-    failures: Arc<MemoryFailures>,
     #[pin]
     state: SpinLock<State>,
 }
 
 impl NodePool {
     /// Makes an empty pool. May sleep.
-    pub(super) fn new(
-        node: Node,
-        ledger: Arc<Ledger>,
-        failures: Arc<MemoryFailures>,
-    ) -> Result<Arc<Self>> {
+    pub(super) fn new(node: Node, ledger: Arc<Ledger>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 node,
                 ledger,
-                failures,
                 state <- new_spinlock!(State {
                     shelves: BLOCK_ORDERS.map(Shelf::new),
                     next_trim: None,
@@ -286,12 +295,7 @@ impl NodePool {
 
         let work = {
             let mut state = self.state.lock();
-            let trimming = state.next_trim.is_none();
-
-            if trimming {
-                state.next_trim = Some(Instant::now() + self.ledger.trim());
-            }
-
+            let trimming = state.plan_trim(self.ledger.trim());
             let shelf = state.shelf(delivery.n);
 
             shelf.zeroed.append(delivery.zeroed);
@@ -360,6 +364,7 @@ impl NodePool {
                     }
                     freed += now;
                     left = left.saturating_sub(now >> order);
+                    self.state.lock().shelf(n).forget_idle(now >> order);
                 }
             }
         }
@@ -425,8 +430,8 @@ impl NodePool {
         }
     }
 
-    /// Zeroes a portion. Returns whether there was something to do.
-    pub(super) fn zero_some(&self) -> bool {
+    /// Zeroes a portion. Returns what there is to do then, or [`None`] if nothing was to be zeroed.
+    pub(super) fn zero_some(&self) -> Option<Work> {
         for (n, order) in BLOCK_ORDERS.iter().enumerate() {
             let mut blocks = self.state.lock().shelf(n).dirty.take(portion(order));
             let mut zeroed = BlockStack::new(order);
@@ -438,7 +443,7 @@ impl NodePool {
                 let nr_pages = block.nr_pages();
                 // One that is not fit any more goes back. A kernel thread gets no signal that could
                 // end the zeroing.
-                let block = block.recheck(&self.failures).ok();
+                let block = block.recheck().ok();
                 let block = block.and_then(|block| block.zero().ok());
 
                 match block.map(|block| zeroed.push(block.keep())) {
@@ -448,12 +453,21 @@ impl NodePool {
             }
 
             let came = zeroed.nr_pages();
+            let trimming = {
+                let mut state = self.state.lock();
 
-            self.state.lock().shelf(n).zeroed.append(zeroed);
+                state.shelf(n).zeroed.append(zeroed);
+                // While these were in nobody's sight, there may have been nothing else to trim.
+                came > 0 && state.plan_trim(self.ledger.trim())
+            };
+
             self.shed(came);
-            return true;
+            return Some(Work {
+                zeroing: false,
+                trimming,
+            });
         }
-        false
+        None
     }
 
     /// Gets a portion of the blocks that are wanted in advance, as far as memory is free at once.
@@ -544,6 +558,7 @@ impl NodePool {
                         }
                         remaining = remaining.saturating_sub(freed);
                         self.ledger.trimmed.add(bytes(freed));
+                        task::rest();
                     }
                 }
             }

@@ -43,11 +43,7 @@ struct Zeroing {
 
 impl Background for Zeroing {
     fn run(&self) -> Option<Delta> {
-        if self.pool.zero_some() {
-            return Some(Delta::ZERO);
-        }
-
-        let work = self.pool.refill_some()?;
+        let work = self.pool.zero_some().or_else(|| self.pool.refill_some())?;
 
         if work.trimming {
             self.trimming.schedule(self.pool.idle_time());

@@ -35,7 +35,6 @@ use crate::abstractions::{
     cma::CmaArea,
     contiguous::ContiguousMemory,
     delayed_work::DelayedWork,
-    memory_failure::MemoryFailures,
     reclaim::Reclaim,
     task, //
 };
@@ -115,7 +114,6 @@ struct State {
 #[pin_data]
 struct Runs {
     memory: Arc<ContiguousMemory>,
-    failures: Arc<MemoryFailures>,
     ledger: Ledger,
     /// How many buffers there are.
     living: Atomic<usize>,
@@ -226,7 +224,7 @@ impl Runs {
 
         if let ReturnedBlock::Dirty(block) = run.block {
             // One that is not fit any more goes back, and so does one that somebody needs.
-            let block = block.recheck(&self.failures).ok();
+            let block = block.recheck().ok();
             let zeroed =
                 block.and_then(|block| block.zero_while(|| !self.let_go.load(Relaxed)).ok());
 
@@ -296,10 +294,8 @@ impl RunPool {
             in_hand: false,
         };
         let memory = ContiguousMemory::new(area)?;
-        let failures = MemoryFailures::listen()?;
         let runs = DelayedWork::new(pin_init!(Runs {
             memory,
-            failures,
             ledger: Ledger::new(CAP, TRIM),
             living: Atomic::new(0),
             let_go: Atomic::new(false),
@@ -349,8 +345,8 @@ impl RunPool {
             let kept_before = run.kept(Instant::now());
             // One that is not fit any more goes back.
             let block = match run.block {
-                ReturnedBlock::Zeroed(block) => block.recheck(&runs.failures).ok().map(Ok),
-                ReturnedBlock::Dirty(block) => block.recheck(&runs.failures).ok().map(|block| {
+                ReturnedBlock::Zeroed(block) => block.recheck().ok().map(Ok),
+                ReturnedBlock::Dirty(block) => block.recheck().ok().map(|block| {
                     runs.ledger.zeroed_inline.add(bytes(nr_pages));
                     block.zero().map_err(|_| EINTR)
                 }),
@@ -379,7 +375,10 @@ impl RunPool {
                 Block::alloc_contiguous(&runs.memory, nr_pages)
             }
             result => result,
-        }?;
+        };
+
+        runs.look_after_aside();
+        let block = block?;
 
         runs.ledger.misses.add(bytes(nr_pages));
         Ok((block.zero().map_err(|_| EINTR)?, Delta::ZERO))

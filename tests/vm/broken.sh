@@ -82,7 +82,7 @@ done
 
 logged "512 pages are not used any more, of which the hardware reported a fault in one"
 ok $? "the log says what is not used any more"
-logged "carveout lost a page, in use or broken"
+logged "carveout lost a page, which is broken"
 ok $? "and what the carveout has lost"
 ! dmaheap alloc carveout 8M --hold 0s >/dev/null 2>&1
 ok $? "which is not there any more"
