@@ -280,12 +280,9 @@ fn scattered(target: &Target) -> TestResult {
     })
 }
 
-/// How often a driver tries, each time once.
-const ATTEMPTS: usize = 20;
-
-/// What a buffer has that is closed before: a large one, and one that a heap might
-/// keep.
-const CLOSED: [u64; 2] = [16 << 20, 3 << 20];
+/// What a buffer has that is closed before, and how often a driver tries after that,
+/// each time once: a large one, and one that a heap might keep.
+const CLOSED: [(u64, usize); 2] = [(16 << 20, 20), (3 << 20, 5)];
 
 /// How long a buffer lives: not the life of one in a loop.
 const LIFE: Duration = Duration::from_millis(150);
@@ -316,8 +313,8 @@ fn single_attempt(target: &Target) -> TestResult {
             let room = AREA - others;
             let held = hold(target, area - room)?;
             let frames = u32::try_from(fitting(target, frame, room / frame)?)?;
-            for closed in CLOSED {
-                for attempt in 1..=ATTEMPTS {
+            for (closed, attempts) in CLOSED {
+                for attempt in 1..=attempts {
                     let before = target.heap.alloc((room - closed) / 2)?;
                     let buffer = target.heap.alloc(closed)?;
                     drop(before);
