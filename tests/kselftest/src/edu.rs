@@ -336,25 +336,6 @@ fn live_again(edu: &Importer, buffer: &Buffer, pattern: Pattern) -> TestResult {
     Ok(Pass)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reports_of_faults() {
-        let intel = "4,731,9,-;DMAR: [DMA Write NO_PASID] Request device [00:04.0] fault addr \
-                     0xffff0000 [fault reason 0x05] PTE Write access is not set";
-        assert!(reports_fault(intel, 0xffff_0000));
-        assert!(!reports_fault(intel, 0xffff));
-        let read = intel.replace("Write NO", "Read NO");
-        assert!(!reports_fault(&read, 0xffff_0000));
-        let arm = "3,602,9,-;arm-smmu-v3 9050000.smmuv3: event: F_TRANSLATION client: 0000:00:02.0 \
-                   sid: 0x10 ssid: 0x0 iova: 0xfff0000 ipa: 0x0";
-        assert!(reports_fault(arm, 0xfff_0000));
-        assert!(!reports_fault(arm, 0xfff));
-    }
-}
-
 /// How many buffers are closed, and how long that may take. A pause of one tick
 /// for each would be seen.
 const CLOSED: usize = 200;
@@ -380,4 +361,23 @@ fn closed_at_once(target: &Target) -> TestResult {
         }
         Ok(Pass)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_of_faults() {
+        let intel = "4,731,9,-;DMAR: [DMA Write NO_PASID] Request device [00:04.0] fault addr \
+                     0xffff0000 [fault reason 0x05] PTE Write access is not set";
+        assert!(reports_fault(intel, 0xffff_0000));
+        assert!(!reports_fault(intel, 0xffff));
+        let read = intel.replace("Write NO", "Read NO");
+        assert!(!reports_fault(&read, 0xffff_0000));
+        let arm = "3,602,9,-;arm-smmu-v3 9050000.smmuv3: event: F_TRANSLATION client: 0000:00:02.0 \
+                   sid: 0x10 ssid: 0x0 iova: 0xfff0000 ipa: 0x0";
+        assert!(reports_fault(arm, 0xfff_0000));
+        assert!(!reports_fault(arm, 0xfff));
+    }
 }
