@@ -46,6 +46,12 @@ none_runs "no thread runs before the first buffer"
 
 for heap in $(own_heaps); do
 	echo 600000 >"$(heap_dir "$heap")/pool_trim_ms"
+	if [ "$(cat "$(heap_dir "$heap")/contiguous")" = 1 ]; then
+		# It keeps something beside a living buffer only.
+		echo 16777216 >"$(heap_dir "$heap")/pool_cap"
+		hold "$heap" 4K
+		living=$holder
+	fi
 	dmaheap alloc "$heap" 8M --hold 1ms >/dev/null
 done
 for _ in $(seq 100); do
@@ -61,6 +67,7 @@ for _ in $(seq 100); do
 	usleep 100000
 done
 is "until the trim time has passed" "$(kept)" 0
+release "$living"
 none_runs "then no thread runs any more"
 unload_module
 leaves_nothing "nothing is left"
