@@ -41,7 +41,6 @@ mod sequences;
 mod sharing;
 mod stalls;
 mod system;
-mod tap;
 mod target;
 mod unbinding;
 mod unloading;
@@ -50,11 +49,13 @@ mod warm;
 mod zeroing;
 
 use dma_heap::pattern;
+use dmaheap_tap::Tap;
 use options::NoOptions;
 use options::Options;
+use outcome::Failure;
+use outcome::Outcome;
 use outcome::TestResult;
 use std::process::ExitCode;
-use tap::Tap;
 use target::Target;
 
 /// A test: what it asserts, and how.
@@ -172,10 +173,15 @@ fn main() -> ExitCode {
         .flat_map(|(_, tests)| *tests)
         .collect();
     tap.plan(targets.len() * tests.len());
-    tap.diagnostic(&format!("random numbers: --seed={seed:#x}"));
+    tap.note(&format!("random numbers: --seed={seed:#x}"));
     for target in &targets {
         for (name, test) in &tests {
-            tap.result(target.name(), name, &test(target));
+            let text = format!("{}: {name}", target.name());
+            match test(target) {
+                Ok(Outcome::Pass) => tap.pass(&text),
+                Ok(Outcome::Skip(reason)) => tap.skip(&text, &reason),
+                Err(Failure(why)) => tap.fail(&text, &why),
+            }
         }
     }
     tap.finish()
