@@ -14,6 +14,7 @@ use crate::tracer::Tracer;
 use dma_heap::Errno;
 use dma_heap::HeapInfo;
 use dma_heap::MODULE_NAME;
+use dmaheap_tap::Tap;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 

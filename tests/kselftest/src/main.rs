@@ -14,38 +14,38 @@ mod bad_input;
 mod camera;
 mod child;
 mod coherence;
-mod crowd;
 mod device;
+mod dirty_tracking;
 mod edu;
 mod exhaustion;
 mod faults;
 mod fences;
 mod graphics;
 mod importer;
-mod kept;
+mod limit_contention;
 mod limits;
+mod map_failure;
+mod mapping_cache;
 mod memory;
 mod mmap;
 mod numa;
+mod op_counters;
 mod options;
 mod outcome;
 mod patience;
 mod permission;
 mod pool;
+mod pool_eviction;
+mod pool_fixture;
 mod pressure;
-mod reached;
 mod remapping;
-mod reuse;
-mod room;
 mod sequences;
 mod sharing;
-mod stalls;
 mod system;
 mod target;
 mod unbinding;
 mod unloading;
 mod users;
-mod warm;
 mod zeroing;
 
 use dma_heap::pattern;
@@ -76,23 +76,23 @@ const TOPICS: [Topic; 28] = [
     ("sharing", sharing::TESTS),
     ("memory", memory::TESTS),
     ("zeroing", zeroing::TESTS),
-    ("reuse", reuse::TESTS),
+    ("dirty-tracking", dirty_tracking::TESTS),
     ("pool", pool::TESTS),
-    ("room", room::TESTS),
+    ("pool-eviction", pool_eviction::TESTS),
     ("numa", numa::TESTS),
     ("importer", importer::TESTS),
-    ("kept", kept::TESTS),
+    ("mapping-cache", mapping_cache::TESTS),
     ("coherence", coherence::TESTS),
     ("edu", edu::TESTS),
     ("unbinding", unbinding::TESTS),
-    ("stalls", stalls::TESTS),
+    ("map-failure", map_failure::TESTS),
     ("graphics", graphics::TESTS),
     ("camera", camera::TESTS),
     ("fences", fences::TESTS),
     ("unloading", unloading::TESTS),
     ("limits", limits::TESTS),
     ("users", users::TESTS),
-    ("crowd", crowd::TESTS),
+    ("limit-contention", limit_contention::TESTS),
     ("exhaustion", exhaustion::TESTS),
     ("pressure", pressure::TESTS),
 ];
