@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# importer-steps.sh HEAP: what the steps of dmaheap importer do to buffers of our heap.
+# importer-steps.sh [HEAP]: what the steps of dmaheap importer do to buffers of our heap.
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-heap=$1
+loaded || load_module
+heap=${1:-$(own_heaps | grep system)}
 counters=/sys/kernel/debug/$MODULE/$heap
 plan 26
 evidence="/run/lab/steps /run/lab/errors"

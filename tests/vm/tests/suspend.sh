@@ -10,6 +10,7 @@ power=/sys/power
 if ! grep -qw freeze $power/state || [ ! -e $power/pm_test ]; then
 	skip_all "the kernel cannot try a sleep (CONFIG_SUSPEND, CONFIG_PM_SLEEP_DEBUG)"
 fi
+loaded || load_module
 plan 10
 
 heap=$(own_heaps | grep system)

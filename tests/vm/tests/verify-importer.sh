@@ -5,6 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+loaded || load_module
 [ $# -gt 0 ] || set -- $(ls -1 /dev/dma_heap)
 plan $(($# + 2))
 

@@ -4,6 +4,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+loaded || load_module
 set -- $(ls -1 /dev/dma_heap)
 plan $(($# + 1))
 
