@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Manual pages and shell completions, made from the command line's own help.
+//! Manual pages, shell completions and docs/dmaheap.md, made from the command line's own help.
 
 use crate::Outcome;
 use crate::cli::Cli;
@@ -15,8 +15,11 @@ use std::path::Path;
 /// The name of the program.
 const NAME: &str = "dmaheap";
 
+/// Columns of the help in docs/dmaheap.md.
+const WIDTH: usize = 100;
+
 /// Writes a page for the program and one for each subcommand (NAME-SUBCOMMAND.1),
-/// and completions for bash, zsh and fish, into `folder`.
+/// completions for bash, zsh and fish, and NAME.md, into `folder`.
 pub(crate) fn write(folder: &Path) -> anyhow::Result<Outcome> {
     let context = || format!("cannot write into {}", folder.display());
     fs::create_dir_all(folder).with_context(context)?;
@@ -25,6 +28,8 @@ pub(crate) fn write(folder: &Path) -> anyhow::Result<Outcome> {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         generate_to(shell, &mut command.clone(), NAME, folder).with_context(context)?;
     }
+    let page = folder.join(NAME).with_extension("md");
+    fs::write(page, markdown(command)).with_context(context)?;
     Ok(Outcome::Good)
 }
 
@@ -46,4 +51,27 @@ fn shown(command: Command) -> Command {
         result = result.subcommand(subcommand.clone());
     }
     result
+}
+
+/// The help of the program and of each subcommand, as docs/dmaheap.md has it.
+fn markdown(command: Command) -> String {
+    let mut command = command.term_width(WIDTH).disable_help_subcommand(true);
+    command.build();
+    let mut page =
+        "<!-- Made by `make docs` from the program's own help. -->\n\n# dmaheap\n".to_owned();
+    page += &fenced(&mut command);
+    for subcommand in command
+        .get_subcommands_mut()
+        .filter(|subcommand| !subcommand.is_hide_set())
+    {
+        page += &format!("\n## {NAME} {}\n", subcommand.get_name());
+        page += &fenced(subcommand);
+    }
+    page
+}
+
+fn fenced(command: &mut Command) -> String {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    format!("\n```text\n{}\n```\n", lines.join("\n"))
 }
