@@ -103,7 +103,7 @@ bench_boot() {
 	vm_accel
 	config="QEMU ${MACHINE[*]} ${ACCEL[*]}${machine[*]:+ ${machine[*]}}"
 	say "  ... boot $ARCH: $(bench_title "$kind")"
-	printf 'exec sh /lab/bench.sh %q %q\n' "${kind%-[0-9]}" "$config" >"$job"
+	printf 'exec sh /lab/machines/bench.sh %q %q\n' "${kind%-[0-9]}" "$config" >"$job"
 	if ! vm_run "$name" 600 "$job" "$(bench_append "$kind")" "${machine[@]}"; then
 		cat "$BUILD/log/vm-$name.out" >&2
 		die "the machine $name could not measure; its kernel log is build/log/vm-$name.console."

@@ -90,7 +90,7 @@ debian_pack() {
 debian_configure_in_vm() {
 	local status=0
 	# shellcheck disable=SC2046 # words without a blank or pattern in them
-	vm_run "debian-configure-$ARCH" 3600 "$SRC/tests/vm/debian-configure.sh" "$APPEND" \
+	vm_run "debian-configure-$ARCH" 3600 "$SRC/tests/vm/machines/debian-configure.sh" "$APPEND" \
 		$(debian_disk "$1") || status=$?
 	tail -n 40 "$BUILD/log/vm-debian-configure-$ARCH.out"
 	return "$status"

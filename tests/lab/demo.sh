@@ -8,7 +8,7 @@ lab_demo() {
 	local status=0 log
 	prepare "${1:-amd64}"
 	say "  ... boot $ARCH, load the module, verify every heap"
-	vm_run "demo-$ARCH" 180 "$SRC/tests/vm/demo.sh" || status=$?
+	vm_run "demo-$ARCH" 180 "$SRC/tests/vm/machines/demo.sh" || status=$?
 	log=$BUILD/log/vm-demo-$ARCH
 	say ""
 	[ ! -e "$log.out" ] || cat "$log.out"
@@ -26,7 +26,7 @@ lab_demo() {
 
 lab_shell() {
 	prepare "${1:-amd64}"
-	vm_command shell "$SRC/tests/vm/shell.sh" "$APPEND quiet"
+	vm_command shell "$SRC/tests/vm/machines/shell.sh" "$APPEND quiet"
 	"${QEMU_COMMAND[@]}" -serial mon:stdio
 }
 

@@ -12,8 +12,8 @@ initramfs_build() {
 	dir=$(mktemp -d)
 	mkdir -p "$dir"/{bin,lib,lab,proc,sys,dev,tmp,run,etc}
 	cp "$busybox" "$dir/bin/busybox"
-	cp -r "$SRC"/tests/vm/*.sh "$@" "$dir/lab/"
-	cp "$SRC/tests/vm/init" "$dir/init"
+	cp -r "$SRC"/tests/vm/* "$@" "$dir/lab/"
+	cp "$SRC/tests/vm/boot/init" "$dir/init"
 	ln -s /lab/modules "$dir/lib/modules"
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$dir/etc/passwd"
 	# Users without rights run there, too.

@@ -116,8 +116,8 @@ mutant_apply() { (cd "$MUTANTS/tree" && busybox patch -p1 ${2:+"$2"} -i "$(mutan
 mutant_look() {
 	local boot
 	boot=$(mutant_boot "$1")
-	if [ ! -e "$SRC/tests/vm/$boot.sh" ] || [ -z "$boot" ]; then
-		verdict "$1" unusable "it has no line \"Boot: SUITE\" that names a script of tests/vm"
+	if [ ! -e "$SRC/tests/vm/machines/$boot.sh" ] || [ -z "$boot" ]; then
+		verdict "$1" unusable "it has no line \"Boot: SUITE\" that names a script of tests/vm/machines"
 	elif ! mutant_apply "$1" --dry-run >"$MUTANTS/results/$1.patch.log" 2>&1; then
 		verdict "$1" unusable "the patch no longer applies:"
 		tail -n 5 "$MUTANTS/results/$1.patch.log" | sed 's/^/       | /'

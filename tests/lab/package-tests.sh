@@ -130,19 +130,19 @@ packages_older() {
 		"An update of the kernel cannot be tested without one."
 }
 
-# packages_chroot NAME: runs tests/vm/packages-chroot-NAME.sh in the root $dir.
+# packages_chroot NAME: runs tests/vm/packages/chroot-NAME.sh in the root $dir.
 packages_chroot() {
 	local name=$1 status=0 start=$SECONDS
 	say "  ... $name, in a root for $ARCH"
 	mkdir -p "$dir/lab" "$dir/srv/repository"
-	cp "$SRC"/tests/vm/*.sh "$OUT/source.tar" "$dir/lab/"
+	cp -r "$SRC"/tests/vm/* "$OUT/source.tar" "$dir/lab/"
 	mount --bind "$dir-repository" "$dir/srv/repository"
 	mount -t proc proc "$dir/proc"
 	mount --rbind /dev "$dir/dev"
 	mount -t tmpfs run "$dir/run"
 	chroot "$dir" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "OLD=$old" "NEW=$K_RELEASE" "VERSION=$(deb_version)" \
 		"OLD_PACKAGE=$old_package" "NEW_PACKAGE=$K_PACKAGE" "SERIES=$K_SERIES" \
-		sh /lab/packages-chroot.sh "$name" >"$BUILD/log/packages-$ARCH-chroot-$name.out" 2>&1 </dev/null || status=$?
+		sh /lab/packages/in-chroot.sh "$name" >"$BUILD/log/packages-$ARCH-chroot-$name.out" 2>&1 </dev/null || status=$?
 	# What packages have started there may still hold them; this namespace ends with them.
 	umount --lazy "$dir/run" "$dir/proc" "$dir/srv/repository"
 	umount --lazy --recursive "$dir/dev"
@@ -194,14 +194,14 @@ packages_amd64() {
 	KERNEL=packages_kernel
 	packages_chroot install
 	step "make a machine of the root for $ARCH" "packages-machine-$ARCH" packages_machine "$old"
-	packages_boot packages-boot 900 "$SRC/tests/vm/packages-boot.sh" "$dir.img"
+	packages_boot packages-boot 900 "$SRC/tests/vm/machines/packages-boot.sh" "$dir.img"
 	packages_chroot upgrade
 	packages_chroot kernel
 	packages_chroot by-hand
 	step "make a machine of the root for $ARCH" "packages-machine-$ARCH" packages_machine "$K_RELEASE"
 	packages_signature
 	VM_FILES=("$OUT/source.tar")
-	packages_boot packages-purge 900 "$SRC/tests/vm/packages-purge.sh" "$dir.img"
+	packages_boot packages-purge 900 "$SRC/tests/vm/machines/packages-purge.sh" "$dir.img"
 	rm -rf --one-file-system "$dir" "$dir.img" "$dir-repository"
 }
 
@@ -215,7 +215,7 @@ packages_signature() {
 		--add-db 6b1ad9a4-5d4c-4b2c-9d0a-3b6d6f6f3a51 "$OUT/mok.pem" >"$BUILD/log/packages-keys.log" 2>&1
 	local name
 	for name in refused enrolled; do
-		APPEND="$APPEND module.sig_enforce=1" packages_boot "packages-$name" 900 "$SRC/tests/vm/packages-$name.sh" "$dir.img" "" \
+		APPEND="$APPEND module.sig_enforce=1" packages_boot "packages-$name" 900 "$SRC/tests/vm/machines/packages-$name.sh" "$dir.img" "" \
 			-drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
 			-drive "if=pflash,unit=1,format=raw,file=$OUT/$name.fd"
 	done
@@ -232,8 +232,8 @@ packages_arm64() {
 	rm -rf "$dir.tmp"
 	step "make room in a fresh root for $ARCH" "packages-room-$ARCH" packages_room "$DEBIAN_IMAGE" "$dir.img"
 	VM_FILES=("$OUT/source.tar")
-	packages_boot packages-install 10800 "$SRC/tests/vm/packages-install.sh" "$dir.img" "$dir-repository.img"
-	packages_boot packages-purge 3600 "$SRC/tests/vm/packages-purge.sh" "$dir.img" "$dir-repository.img"
+	packages_boot packages-install 10800 "$SRC/tests/vm/machines/packages-install.sh" "$dir.img" "$dir-repository.img"
+	packages_boot packages-purge 3600 "$SRC/tests/vm/machines/packages-purge.sh" "$dir.img" "$dir-repository.img"
 	rm -f "$dir.img" "$dir-repository.img"
 }
 

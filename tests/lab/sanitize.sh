@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # make sanitize: tests on a kernel that checks every access to memory, every lock
-# and every DMA mapping. Each script tests/vm/sanitize-*.sh has a machine of its
+# and every DMA mapping. Each script tests/vm/machines/sanitize-*.sh has a machine of its
 # own; what that is made of stands with the others, in test.sh.
 
 sanitizer_image() { say "$(sanitizer_dir)/o/arch/x86/boot/bzImage"; }
@@ -24,7 +24,7 @@ lab_sanitize() {
 # The scripts' names, the one that takes longest first, those that are short last.
 # sanitize-mutants has only a part of what the others have.
 sanitize_suites() {
-	(cd "$SRC/tests/vm" && compgen -G "sanitize-$1.sh" | sed 's/\.sh$//' | grep -vx sanitize-mutants |
+	(cd "$SRC/tests/vm/machines" && compgen -G "sanitize-$1.sh" | sed 's/\.sh$//' | grep -vx sanitize-mutants |
 		awk '{ print /sweep/ ? 1 : /kunit|nodes/ ? 3 : 2, $0 }' | sort | cut -d' ' -f2) || :
 }
 
@@ -72,7 +72,7 @@ lab_sanitizer-vm() {
 	sanitize_prepare
 	# shellcheck disable=SC2207 # words without a blank or pattern in them
 	machine=($(test_machine sanitize-vm))
-	printf '. /lab/sanitized.sh\n%s\n' "$*" >"$BUILD/log/vm-job"
+	printf '. /lab/lib/sanitized.sh\n%s\n' "$*" >"$BUILD/log/vm-job"
 	vm_run vm 1500 "$BUILD/log/vm-job" "$(test_append sanitize-vm)" "${machine[@]}" || status=$?
 	[ ! -e "$BUILD/log/vm-vm.out" ] || cat "$BUILD/log/vm-vm.out"
 	return "$status"

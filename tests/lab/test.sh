@@ -195,7 +195,7 @@ test_machine() {
 	esac
 }
 
-# Makes the device tree of QEMU's machine with what tests/vm/reserved-memory.dts adds to
+# Makes the device tree of QEMU's machine with what tests/vm/machines/suite-device-tree.dts adds to
 # it, and says where it is. The compiler is the one that the kernel's build has made.
 test_device_tree() {
 	local tree=$BUILD/test-$LABEL dtc
@@ -203,7 +203,7 @@ test_device_tree() {
 	"$QEMU" "${MACHINE[@]}" -smp 2 -m "${VM_MEMORY:-$MEMORY}" -display none -machine "dumpdtb=$tree.dtb" >&2
 	{
 		"$dtc" -q -I dtb -O dts "$tree.dtb"
-		cat "$SRC/tests/vm/reserved-memory.dts"
+		cat "$SRC/tests/vm/machines/suite-device-tree.dts"
 	} >"$tree.dts"
 	"$dtc" -q -I dts -O dtb -o "$tree.dtb" "$tree.dts"
 	say "$tree.dtb"
@@ -215,7 +215,7 @@ test_missing() {
 		say "needs /dev/udmabuf on the machine that runs QEMU"
 }
 
-# Boots $LABEL and runs tests/vm/$1.sh there; cuts its output into TAP files.
+# Boots $LABEL and runs tests/vm/machines/$1.sh there; cuts its output into TAP files.
 test_boot() {
 	local suite=$1 name=$LABEL-$1 boot=vm_run status=0 start=$SECONDS machine missing files
 	missing=$(test_missing "$suite")
@@ -235,7 +235,7 @@ test_boot() {
 		local VM_FILES=("${files[@]}")
 		;;
 	esac
-	"$boot" "$name" "${VM_TIMEOUT:-900}" "$SRC/tests/vm/$suite.sh" \
+	"$boot" "$name" "${VM_TIMEOUT:-900}" "$SRC/tests/vm/machines/$suite.sh" \
 		"$(test_append "$suite")" "${machine[@]}" || status=$?
 	"$LAB/results-split" "$BUILD/log/vm-$name.out" "$RESULTS/$name" "$status"
 	result "$name/kernel-log" "$LAB/log-check" "$BUILD/log/vm-$name.console"

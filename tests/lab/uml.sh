@@ -21,7 +21,7 @@ uml_kunit() {
 	dir=$(mktemp -d)
 	initramfs_build "$dir/initramfs" /usr/bin/busybox "$BUILD/um/$MODULE.ko"
 	mkdir -p "$dir/job/lab"
-	cp "$SRC/tests/vm/kunit.sh" "$dir/job/lab/job"
+	cp "$SRC/tests/vm/machines/kunit.sh" "$dir/job/lab/job"
 	archive "$dir/job" >>"$dir/initramfs"
 	timeout -k 5 120 "$(uml_dir)/linux" mem=512M initrd="$dir/initramfs" rdinit=/init \
 		stderr=1 printk.devkmsg=on panic=-1 </dev/null >"$log" 2>&1 || status=$?

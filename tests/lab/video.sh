@@ -45,7 +45,7 @@ video_prepare() {
 	prepare_initramfs "$BUILD/$ARCH/camera-to-screen" "$(stock_modules_dir)"
 }
 
-# video_boot SUITE TIMEOUT: boots $ARCH, runs tests/vm/SUITE.sh there and takes a
+# video_boot SUITE TIMEOUT: boots $ARCH, runs tests/vm/machines/SUITE.sh there and takes a
 # picture of the screen for each line "# screendump NAME" that it prints. The
 # pictures are build/log/screen-ARCH-SUITE-NAME.png.
 #
@@ -62,7 +62,7 @@ video_boot() {
 		-chardev "pipe,id=qmp,path=$log.qmp" -mon "chardev=qmp,mode=control"
 		-device "virtio-serial-pci,id=video" -chardev "pipe,id=go,path=$log.go"
 		-device "virtserialport,bus=video.0,chardev=go,name=lab.go")
-	vm_run "$name" "$timeout" "$SRC/tests/vm/$suite.sh" "$APPEND" "${machine[@]}" &
+	vm_run "$name" "$timeout" "$SRC/tests/vm/machines/$suite.sh" "$APPEND" "${machine[@]}" &
 	video_pictures "$!" "$log" "$BUILD/log/screen-$name" || :
 	wait "$!" || status=$?
 	rm -f "$log".{qmp,go}.{in,out}

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the heaps' limits are at first, in a machine whose default contiguous area is
+# larger than what a user might have of its memory.
+
+# shellcheck source=tests/vm/lib.sh
+. /lab/lib.sh
+
+# Nobody told the module the size: it is that of all areas, of which there is one.
+run_test limits 120 sh /lab/tests/limits.sh "$(awk '$1 == "CmaTotal:" { print $2 * 1024 }' /proc/meminfo)"

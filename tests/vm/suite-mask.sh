@@ -1,9 +1,0 @@
-# SPDX-License-Identifier: GPL-2.0
-#
-# What is tested where edu alone gets bounce buffers: it has 32 address bits, and
-# the memory above those is used first.
-
-importer_parameters=edu_mask_bits=32
-# shellcheck source=tests/vm/suite.sh
-. /lab/suite.sh
-run_test bounced 30 sh /lab/bounced.sh
