@@ -64,7 +64,7 @@ def by_version(names: list[str]) -> list[str]:
 
 def supported_series() -> list[str]:
     """The kernel series that the module supports, newest first."""
-    return [str(one) for one in machines.table()["series"]]
+    return by_version(re.findall(r"^[0-9.]+$", (LAB / "series").read_text(), re.M))
 
 
 class Lists:
@@ -194,7 +194,8 @@ class Kernel:
 
     def __init__(self, name: str) -> None:
         entry: dict[str, Any] = machines.kernel_table(name)
-        self.label, self.suite = name, str(entry["suite"])
+        # The name is the table's, the label is shown, and in the names of results.
+        self.name, self.label, self.suite = name, name, str(entry["suite"])
         self.arch = ARCHES[entry["arch"]]
         self.flavour = str(entry["flavour"])
         self.series = supported_series()[1 if entry["series"] == "previous" else 0:]
@@ -234,7 +235,7 @@ class Kernel:
         newest, known = self.all_series()[:1], supported_series()[0]
         if not wanted and by_version([*newest, known])[0] != known:
             say(f"  note: Debian has linux {newest[0]}, newer than {known}, the newest in"
-                f" tests/lab/machines.toml. Try it: KVER={newest[0]}")
+                f" tests/lab/series. Try it: KVER={newest[0]}")
 
     def find(self, wanted: list[str] | None = None) -> bool:
         """The same, but says nothing."""
@@ -452,7 +453,8 @@ class OwnKernel(Kernel):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.out = BUILD / name
+        self.label = self.arch.name
+        self.out = BUILD / str(machines.kernel_table(name)["kind"])
 
     @property
     def dir(self) -> Path:
@@ -478,7 +480,7 @@ class OwnKernel(Kernel):
     def prepare(self) -> None:
         step("fetch the kernel's source", "source-fetch", self.fetch_source)
         if not self.ready:
-            step(f"build the {self.text} kernel", f"{self.label}-build", self.build)
+            step(f"build the {self.text} kernel", f"{self.text}-build", self.build)
         prune(self.dir, self.source)
 
     def configure(self, log: Log, source: Path, *configs: Path) -> None:
@@ -523,7 +525,7 @@ class Sanitizer(OwnKernel):
 class Uml(OwnKernel):
     """A User-mode Linux kernel with KUnit: an ordinary process, so nothing is emulated."""
 
-    cache, text, configs = CACHE / "uml", "User-mode Linux", ("uml.config",)
+    cache, text, configs = CACHE / "uml", "User-mode-Linux", ("uml.config",)
 
     @property
     def build_dir(self) -> Path:
@@ -546,7 +548,10 @@ class InTree(OwnKernel):
     """A kernel with this tree in its source: built in, or as a module of that kernel."""
 
     cache, configs = CACHE / "in-tree", ("machine.config",)
-    how = "m"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.how = str(machines.kernel_table(name)["how"])
 
     @property
     def image(self) -> Path:

@@ -25,6 +25,8 @@ SUITE = os.environ.get("SUITE", "trixie")
 JOBS = len(os.sched_getaffinity(0))
 # --dry-run: steps and machines are told, not done.
 DRY = bool(os.environ.get("LAB_DRY"))
+# --show-qemu: the machines' commands are printed, none is booted.
+SHOW = bool(os.environ.get("LAB_SHOW_QEMU"))
 
 
 class LabError(Exception):
