@@ -259,8 +259,11 @@ class Build:
     def prepare(self) -> None:
         """From packages to a machine that can be booted, for the commands that need one."""
         self.kernel.choose()
+        def module() -> None:
+            self.kernel.prepare()
+            self.module()
         # One processor is enough for much of either.
-        lanes(lambda: (self.kernel.prepare(), self.module()), self.programs)
+        lanes(module, self.programs)
         self.initramfs()
 
     def prepare_tests(self) -> None:

@@ -59,7 +59,7 @@ ARCHES = {arch.name: arch for arch in (
 
 def by_version(names: list[str]) -> list[str]:
     """Newest first, as dpkg and the kernel count."""
-    return output("sort", "-rV", input="\n".join(names), stdin=None, text=True).splitlines()
+    return output("sort", "-rV", input="\n".join(names), stdin=None).splitlines()
 
 
 def supported_series() -> list[str]:

@@ -113,23 +113,29 @@ def group(target: str) -> list[tuple[str, Machine]]:
     return [(arch, one) for one in found for arch in one.targets.get(target, ())]
 
 
-def markdown(target: str) -> str:
-    """The machines of a command as a table for the documentation, with the names by which
-    the command knows them."""
-    rows = [f"| `{name.removeprefix('amd64-sanitize-')}` | {one.about} |"
-            for name, one in ((f"{arch}-{one.name}", one) for arch, one in group(target))]
-    return "\n".join(["| machine | what is special about it |", "|---|---|", *rows])
+def markdown() -> str:
+    """The machines as a table for the documentation."""
+    rows = []
+    for one in map(machine, table()["machine"]):
+        booted = ", ".join(f"`make {target}` ({', '.join(arches)})"
+                           for target, arches in one.targets.items())
+        rows.append(f"| `{one.name}` | {booted} | {one.about} |")
+    return "\n".join(["| machine | booted by | what is special about it |", "|---|---|---|", *rows])
+
+
+def names(target: str) -> dict[str, tuple[str, Machine]]:
+    """The machines of a command by the names that people give it: sanitize-NAME is NAME, others
+    are ARCH-NAME."""
+    return {(one.name.removeprefix("sanitize-") if target == "sanitize" else
+             f"{arch}-{one.name}"): (arch, one) for arch, one in group(target)}
 
 
 def select(target: str, pattern: str) -> list[tuple[str, Machine]]:
-    """Of the machines of a command, those whose names match: sanitize-NAME by NAME, others by
-    ARCH-NAME."""
-    names = {(one.name.removeprefix("sanitize-") if target == "sanitize" else
-              f"{arch}-{one.name}"): (arch, one) for arch, one in group(target)}
-    found = [names[name] for name in names if fnmatch.fnmatchcase(name, pattern)]
+    """Of the machines of a command, those whose names match."""
+    found = [one for name, one in names(target).items() if fnmatch.fnmatchcase(name, pattern)]
     if not found:
         raise LabError(f"no machine of make {target} is called {pattern}.",
-                       "There are: " + " ".join(names))
+                       "There are: " + " ".join(names(target)))
     return found
 
 

@@ -222,7 +222,8 @@ def split_output(text: str) -> tuple[dict[str, tuple[str, int | None]], list[str
     """What stands between the lines of run_test, with its status (None: cut short), and the
     lines beside that."""
     tests: dict[str, tuple[str, int | None]] = {}
-    stray, name, lines = [], "", []
+    stray, name = [], ""
+    lines: list[str] = []
     for line in text.splitlines():
         if match := re.fullmatch(r"### begin (\S+)", line):
             name, lines = match[1], []

@@ -93,7 +93,8 @@ class Log:
         options["env"] = {**os.environ, **extra}
 
     @staticmethod
-    def _check(argv: tuple[str | Path, ...], done: Any, ok: tuple[int, ...]) -> Any:
+    def _check(argv: tuple[str | Path, ...], done: subprocess.CompletedProcess[bytes],
+               ok: tuple[int, ...]) -> subprocess.CompletedProcess[bytes]:
         if done.returncode not in ok:
             raise subprocess.CalledProcessError(done.returncode, [str(word) for word in argv])
         return done
@@ -148,5 +149,7 @@ def output(*argv: str | Path, **options: Any) -> str:
     options.setdefault("stdin", subprocess.DEVNULL)
     options.setdefault("stderr", subprocess.DEVNULL)
     options["env"] = {**os.environ, **options.get("env", {})}
-    return subprocess.run(argv, check=False, stdout=subprocess.PIPE, text=True,
-                          **options).stdout.rstrip("\n")
+    options["text"] = True
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        argv, check=False, stdout=subprocess.PIPE, **options)
+    return done.stdout.rstrip("\n")
