@@ -76,6 +76,7 @@ class Machine:
     time: int = 0
     begin: int = 0
     counts: bool = False
+    debian: str = ""
 
     @property
     def job(self) -> Path:
