@@ -114,7 +114,8 @@ def test_a_machine_without_tests_fails(folder: Results, tmp_path: Path) -> None:
 def test_kunit_suites() -> None:
     log = (f"    KTAP version 1\n    1..1\n    ok 1 early\nok 1 early\n{MARK}\n"
            "[    2.0]     KTAP version 1\n[    2.0]     1..2\n[    2.0]     ok 1 a\n[    2.0] hm\n"
-           "[    2.0]     not ok 2 b\n[    2.0] not ok 1 pool\n[    3.0] lab: loaded and unloaded\n")
+           "[    2.0]     not ok 2 b\n[    2.0] not ok 1 pool\n"
+           "[    3.0] lab: loaded and unloaded\n")
     suites, done = split_kunit(log)
     assert suites == {"pool": ("TAP version 13\n1..2\nok 1 a\n# hm\nnot ok 2 b\n", 1)}
     assert done

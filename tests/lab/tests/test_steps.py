@@ -71,7 +71,7 @@ def test_help_names_all_machines() -> None:
 
 
 def test_the_cache_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     held = host.lock(tmp_path, "one")
     with pytest.raises(LabError, match=r"another run .*: one \(process"):
         host.lock(tmp_path, "two")
