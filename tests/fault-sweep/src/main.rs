@@ -17,14 +17,13 @@ mod failure;
 mod injection;
 mod state;
 mod sweep;
-mod tap;
 mod tracer;
 
+use dmaheap_tap::Tap;
 use failure::Failure;
 use failure::fail;
 use std::process::ExitCode;
 use sweep::Sweep;
-use tap::Tap;
 use tracer::Tracer;
 
 const HELP: &str = "\

@@ -9,12 +9,12 @@ use crate::injection::Injected;
 use crate::injection::Injection;
 use crate::state;
 use crate::state::State;
-use crate::tap::Tap;
 use crate::tracer::Stack;
 use crate::tracer::Tracer;
 use dma_heap::Errno;
 use dma_heap::HeapInfo;
 use dma_heap::MODULE_NAME;
+use dmaheap_tap::Tap;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -285,27 +285,23 @@ impl Sweep {
         let found = match found {
             Ok(found) => found,
             Err(Failure(what)) => {
-                self.tap.diagnostic(&format!("{}: {what}", entry.name));
-                self.tap.result(false, entry.name);
+                self.tap.fail(entry.name, &what);
                 return;
             }
         };
         let (ours, importer, kernel) = found.by_module();
         let (refused, survived) = found.ends();
-        self.tap.result(
-            true,
-            &format!(
-                "{}: {} allocation sites failed, none is left ({ours} below the module, {importer} \
+        self.tap.pass(&format!(
+            "{}: {} allocation sites failed, none is left ({ours} below the module, {importer} \
                  of the importer, {kernel} of the kernel alone); of {} faults {refused} were \
                  refused, {survived} done without; 0 leaks",
-                entry.name,
-                found.sites.len(),
-                found.faults,
-            ),
-        );
+            entry.name,
+            found.sites.len(),
+            found.faults,
+        ));
         if self.verbose {
             for (stack, ends) in &found.sites {
-                self.tap.diagnostic(&format!(
+                self.tap.note(&format!(
                     "faults {:?}, {} refused, {} done without: {}",
                     ends.numbers, ends.refused, ends.survived, stack
                 ));
@@ -316,14 +312,13 @@ impl Sweep {
 
     /// Says that an entry cannot be swept.
     pub(crate) fn failed(&mut self, name: &str, failure: &Failure) {
-        self.tap.diagnostic(&failure.0);
-        self.tap.result(false, name);
+        self.tap.fail(name, &failure.0);
     }
 
     /// Prints the sums.
-    pub(crate) fn finish(self) -> std::process::ExitCode {
+    pub(crate) fn finish(mut self) -> std::process::ExitCode {
         let ours = |stack: &&Stack| stack.passes(MODULE_NAME);
-        self.tap.diagnostic(&format!(
+        self.tap.note(&format!(
             "all entries: {} distinct allocation sites, of which {} below functions of {MODULE_NAME}",
             self.sites.len(),
             self.sites.iter().filter(ours).count()

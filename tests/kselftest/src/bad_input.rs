@@ -3,6 +3,7 @@
 //! Requests that must be refused, with which errno, and that leave nothing.
 
 use crate::Test;
+use crate::op_counters;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
@@ -11,7 +12,6 @@ use crate::outcome::fail;
 use crate::outcome::refused;
 use crate::outcome::skip;
 use crate::patience::ample;
-use crate::reached;
 use crate::system;
 use crate::target::Target;
 use crate::target::argument;
@@ -270,7 +270,7 @@ fn argument_read_only(target: &Target) -> TestResult {
 /// Runs a test of one valid request that fails, and expects the heap to count it. A
 /// kernel's own heap counts nothing, nor does one without debugfs.
 fn counted(target: &Target, test: impl FnOnce() -> TestResult) -> TestResult {
-    let failures = || reached::counter(target, "failures").ok();
+    let failures = || op_counters::counter(target, "failures").ok();
     let before = failures();
     let outcome = test()?;
     equal(

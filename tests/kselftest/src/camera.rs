@@ -6,6 +6,9 @@
 
 use crate::Test;
 use crate::device;
+use crate::op_counters::Count;
+use crate::op_counters::Ops;
+use crate::op_counters::by_importer;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
@@ -14,9 +17,6 @@ use crate::outcome::fail;
 use crate::outcome::refused;
 use crate::outcome::skip;
 use crate::patience::ample;
-use crate::reached::Count;
-use crate::reached::Ops;
-use crate::reached::by_importer;
 use crate::system;
 use crate::target::Target;
 use dma_heap::Buffer;

@@ -6,7 +6,7 @@
 //! A child is this binary again, with a first argument that no user types. It
 //! answers with its exit status: 0, or the errno it met.
 
-use crate::crowd;
+use crate::limit_contention;
 use crate::mmap::expect;
 use crate::mmap::fill;
 use crate::outcome::Failure;
@@ -63,9 +63,9 @@ pub(crate) enum Role {
     /// Allocate once, and see whether the kernel notes a use of capabilities; says on
     /// standard error what is wrong.
     Quietly,
-    /// Be refused, again and again (`crowd`).
-    Crowd,
-    /// Allocate one buffer after the other (`crowd`).
+    /// Be refused, again and again (`limit_contention`).
+    Contender,
+    /// Allocate one buffer after the other (`limit_contention`).
     Again,
     /// Receive a buffer over standard input, check what it holds and fill it
     /// anew; says on standard error what is wrong.
@@ -92,7 +92,7 @@ const ROLES: [(Role, &str); 16] = [
     (Role::GiveAsSecond, "give-as-second"),
     (Role::GiveBare, "give-bare"),
     (Role::Quietly, "quietly"),
-    (Role::Crowd, "crowd"),
+    (Role::Contender, "contender"),
     (Role::Again, "again"),
     (Role::Receive, "receive"),
     (Role::Overwrite, "overwrite"),
@@ -126,8 +126,8 @@ pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
         Some((Role::Hog, _)) => Some(hog(heap, size)),
         Some((Role::Messages, _)) => Some(messages(heap, size)),
         Some((Role::Quietly, _)) => Some(quietly(heap, size)),
-        Some((Role::Crowd, _)) => Some(crowd::be_refused(heap, size)),
-        Some((Role::Again, _)) => Some(crowd::go_on(heap, size)),
+        Some((Role::Contender, _)) => Some(limit_contention::be_refused(heap, size)),
+        Some((Role::Again, _)) => Some(limit_contention::go_on(heap, size)),
         _ => None,
     };
     if let Some(result) = told {
@@ -245,7 +245,7 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
         | Role::GiveAsSecond
         | Role::GiveBare
         | Role::Quietly
-        | Role::Crowd
+        | Role::Contender
         | Role::Again
         | Role::Receive
         | Role::Overwrite

@@ -14,10 +14,10 @@ use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::skip;
 use crate::patience::ample;
+use crate::pool_fixture;
 use crate::system;
 use crate::target::Target;
 use crate::target::page;
-use crate::warm;
 use dma_heap::Errno;
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -122,11 +122,11 @@ const TRIES: Duration = Duration::from_secs(30);
 /// `used` tells when one has begun; and it counts as failed only if the kernel did
 /// not go on to its end.
 fn given_up(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        warm.set_cap(0)?;
+    pool_fixture::with(target, |pool| {
+        pool.set_cap(0)?;
         let size = large(target)?;
         let used = target.used();
-        let failures = warm.counter("failures")?;
+        let failures = pool.counter("failures")?;
         let start = Instant::now();
         let mut tries = 0;
         while start.elapsed() < ample(TRIES) {
@@ -145,7 +145,7 @@ fn given_up(target: &Target) -> TestResult {
                 return fail(format!("the child ended by itself: {status}"));
             }
             target.expect_used(used)?;
-            if warm.counter("failures")? > failures {
+            if pool.counter("failures")? > failures {
                 return Ok(Pass);
             }
             tries += 1;

@@ -10,9 +10,9 @@ use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::fail;
 use crate::outcome::skip;
+use crate::pool_fixture;
 use crate::target::Target;
 use crate::target::page;
-use crate::warm;
 use dma_heap::kcore::CheckError;
 use dma_heap::kcore::Contiguity;
 use dma_heap::kcore::Kcore;
@@ -166,8 +166,8 @@ const CHURN: u64 = 24 << 20;
 
 /// With nothing kept warm, each piece goes to where it came from.
 fn comes_back_unkept(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        warm.set_cap(0)?;
+    pool_fixture::with(target, |pool| {
+        pool.set_cap(0)?;
         comes_back(target)
     })
 }

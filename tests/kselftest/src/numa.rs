@@ -10,10 +10,10 @@ use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::skip;
+use crate::pool_fixture;
+use crate::pool_fixture::PoolFixture;
 use crate::system;
 use crate::target::Target;
-use crate::warm;
-use crate::warm::Warm;
 use dma_heap::pattern::Pattern;
 use dma_heap::sys::policy;
 use dma_heap::sys::policy::Policy;
@@ -63,7 +63,7 @@ impl Drop for Thread {
 /// Runs a test with two nodes, or skips it.
 fn with_nodes(
     target: &Target,
-    test: impl FnOnce(&Warm<'_>, &Thread, [u32; 2]) -> TestResult,
+    test: impl FnOnce(&PoolFixture<'_>, &Thread, [u32; 2]) -> TestResult,
 ) -> TestResult {
     let nodes = system::nodes_with_memory()?;
     let [one, other, ..] = nodes[..] else {
@@ -72,7 +72,7 @@ fn with_nodes(
     if target.is_contiguous() {
         return skip("a contiguous area lies where it lies");
     }
-    warm::with(target, |warm| test(warm, &Thread::new()?, [one, other]))
+    pool_fixture::with(target, |pool| test(pool, &Thread::new()?, [one, other]))
 }
 
 /// Bytes of both nodes that the kernel could have back.
@@ -85,28 +85,28 @@ fn reclaimable(nodes: [u32; 2]) -> Result<[u64; 2], Failure> {
 }
 
 /// Allocates and frees, and says how much of the buffer was kept before.
-fn hits(target: &Target, warm: &Warm<'_>, write: bool) -> Result<u64, Failure> {
-    let before = warm.counters()?;
+fn hits(target: &Target, pool: &PoolFixture<'_>, write: bool) -> Result<u64, Failure> {
+    let before = pool.counters()?;
     let buffer = target.heap.alloc(SIZE)?;
-    let found = warm.since(&before)?;
+    let found = pool.since(&before)?;
     equal("hits and misses", found.hits + found.misses, SIZE)?;
     if write {
         fill(&mut buffer.map()?, Pattern::random()?)?;
     }
     drop(buffer);
-    warm.wait_zeroed(&before, SIZE)?;
+    pool.wait_zeroed(&before, SIZE)?;
     Ok(found.hits)
 }
 
 /// Waits until the nodes' counters have grown by as many bytes, or by up to twice
 /// as many: a heap that was asked for much lately gets some in advance.
 fn expect_grown(
-    warm: &Warm<'_>,
+    pool: &PoolFixture<'_>,
     nodes: [u32; 2],
     before: [u64; 2],
     grown: [u64; 2],
 ) -> Result<(), Failure> {
-    warm.wait("each node's counter has what is kept of it", || {
+    pool.wait("each node's counter has what is kept of it", || {
         let now = reclaimable(nodes)?;
         Ok((0..2).all(|n| {
             let at = |of: [u64; 2]| of.get(n).copied().unwrap_or(0);
@@ -117,25 +117,25 @@ fn expect_grown(
 }
 
 fn bound(target: &Target) -> TestResult {
-    with_nodes(target, |warm, _thread, nodes| {
+    with_nodes(target, |pool, _thread, nodes| {
         let [one, other] = nodes;
         for (one, other, grown) in [(one, other, [SIZE, 0]), (other, one, [0, SIZE])] {
             for write in [false, true] {
-                warm.empty()?;
+                pool.empty()?;
                 let before = reclaimable(nodes)?;
                 policy::set(Policy::Bind(one))?;
-                equal("what a cold heap had", hits(target, warm, write)?, 0)?;
-                expect_grown(warm, nodes, before, grown)?;
+                equal("what a cold heap had", hits(target, pool, write)?, 0)?;
+                expect_grown(pool, nodes, before, grown)?;
                 // The other node must serve this, not what is kept of the one.
                 policy::set(Policy::Bind(other))?;
-                let counters = warm.counters()?;
+                let counters = pool.counters()?;
                 let buffer = target.heap.alloc(SIZE)?;
-                equal("the other's hits", warm.since(&counters)?.hits, 0)?;
+                equal("the other's hits", pool.since(&counters)?.hits, 0)?;
                 policy::set(Policy::Bind(one))?;
-                equal("the node's hits", hits(target, warm, write)?, SIZE)?;
+                equal("the node's hits", hits(target, pool, write)?, SIZE)?;
                 // When it comes back, it is kept as the other's.
                 drop(buffer);
-                expect_grown(warm, nodes, before, [SIZE, SIZE])?;
+                expect_grown(pool, nodes, before, [SIZE, SIZE])?;
             }
         }
         Ok(Pass)
@@ -143,37 +143,37 @@ fn bound(target: &Target) -> TestResult {
 }
 
 fn preferred(target: &Target) -> TestResult {
-    with_nodes(target, |warm, thread, [one, other]| {
+    with_nodes(target, |pool, thread, [one, other]| {
         for (one, other) in [(one, other), (other, one)] {
-            warm.empty()?;
+            pool.empty()?;
             thread.run_on(other)?;
             policy::set(Policy::Preferred(one))?;
-            equal("what a cold heap had", hits(target, warm, false)?, 0)?;
-            equal("what it has now", hits(target, warm, false)?, SIZE)?;
+            equal("what a cold heap had", hits(target, pool, false)?, 0)?;
+            equal("what it has now", hits(target, pool, false)?, SIZE)?;
             policy::set(Policy::Preferred(other))?;
-            equal("what it has of the other", hits(target, warm, false)?, 0)?;
+            equal("what it has of the other", hits(target, pool, false)?, 0)?;
         }
         Ok(Pass)
     })
 }
 
 fn local(target: &Target) -> TestResult {
-    with_nodes(target, |warm, thread, nodes| {
+    with_nodes(target, |pool, thread, nodes| {
         let [one, other] = nodes;
         if system::cpus_of_node(one)?.is_empty() || system::cpus_of_node(other)?.is_empty() {
             return skip("a NUMA node has no processor");
         }
-        warm.empty()?;
+        pool.empty()?;
         let before = reclaimable(nodes)?;
         for (node, grown) in [(one, [SIZE, 0]), (other, [SIZE, SIZE])] {
             thread.run_on(node)?;
-            equal("what a cold node had", hits(target, warm, false)?, 0)?;
-            expect_grown(warm, nodes, before, grown)?;
+            equal("what a cold node had", hits(target, pool, false)?, 0)?;
+            expect_grown(pool, nodes, before, grown)?;
         }
         for node in nodes {
             thread.run_on(node)?;
-            equal("what a warm node has", hits(target, warm, true)?, SIZE)?;
-            expect_grown(warm, nodes, before, [SIZE, SIZE])?;
+            equal("what a warm node has", hits(target, pool, true)?, SIZE)?;
+            expect_grown(pool, nodes, before, [SIZE, SIZE])?;
         }
         Ok(Pass)
     })
@@ -181,13 +181,13 @@ fn local(target: &Target) -> TestResult {
 
 /// The page allocator spreads; what is kept of one node would undo that.
 fn interleaved(target: &Target) -> TestResult {
-    with_nodes(target, |warm, _thread, nodes| {
+    with_nodes(target, |pool, _thread, nodes| {
         let [one, other] = nodes;
         let before = reclaimable(nodes)?;
         policy::set(Policy::Interleave((1 << one) | (1 << other)))?;
-        hits(target, warm, false)?;
-        expect_grown(warm, nodes, before, [SIZE / 2, SIZE / 2])?;
-        if warm.held()? != SIZE {
+        hits(target, pool, false)?;
+        expect_grown(pool, nodes, before, [SIZE / 2, SIZE / 2])?;
+        if pool.held()? != SIZE {
             return fail("what was spread is not kept");
         }
         Ok(Pass)

@@ -13,11 +13,11 @@ use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::skip;
 use crate::patience::ample;
+use crate::pool_fixture;
+use crate::pool_fixture::PoolFixture;
 use crate::system;
 use crate::target::Target;
 use crate::target::page;
-use crate::warm;
-use crate::warm::Warm;
 use dma_heap::Buffer;
 use dma_heap::pattern::Pattern;
 use std::time::Duration;
@@ -53,15 +53,15 @@ const SIZE: u64 = 4 << 20;
 const SLACK: u64 = 2 << 20;
 
 fn hit(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        let before = warm.counters()?;
+    pool_fixture::with(target, |pool| {
+        let before = pool.counters()?;
         target.heap.alloc(SIZE)?;
-        let first = warm.since(&before)?;
+        let first = pool.since(&before)?;
         equal("what the first buffer found", first.hits, 0)?;
         equal("what it did not find", first.misses, SIZE)?;
-        kept(warm, SIZE)?;
+        kept(pool, SIZE)?;
         let again = target.heap.alloc(SIZE)?;
-        let second = warm.since(&before)?;
+        let second = pool.since(&before)?;
         equal("what the second buffer found", second.hits, SIZE)?;
         equal("what it did not find", second.misses, SIZE)?;
         expect(&again.map()?, |_| 0)?;
@@ -71,8 +71,8 @@ fn hit(target: &Target) -> TestResult {
 
 /// Waits until so many bytes are kept. They may be more: a heap that was asked
 /// for much lately gets some in advance.
-fn kept(warm: &Warm<'_>, bytes: u64) -> Result<(), Failure> {
-    warm.wait("freed memory is kept", || Ok(warm.held()? >= bytes))
+fn kept(pool: &PoolFixture<'_>, bytes: u64) -> Result<(), Failure> {
+    pool.wait("freed memory is kept", || Ok(pool.held()? >= bytes))
 }
 
 /// Fails unless a number is at least as large as wanted.
@@ -97,46 +97,46 @@ fn keep(target: &Target, bytes: u64, written: bool) -> Result<(), Failure> {
 }
 
 /// What a heap can keep in these tests.
-fn most(warm: &Warm<'_>) -> u64 {
-    warm.cap().min(8 * SIZE) / SIZE * SIZE
+fn most(pool: &PoolFixture<'_>) -> u64 {
+    pool.cap().min(8 * SIZE) / SIZE * SIZE
 }
 
 fn reclaimable(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        let most = most(warm);
+    pool_fixture::with(target, |pool| {
+        let most = most(pool);
         // Another heap may let go of what it has kept meanwhile.
-        let others = system::reclaimable()?.saturating_sub(warm::held_by_all()?);
+        let others = system::reclaimable()?.saturating_sub(pool_fixture::held_by_all()?);
         let settled = || {
             let seen = system::reclaimable()?;
-            Ok(seen.abs_diff(others + warm::held_by_all()?) < SLACK)
+            Ok(seen.abs_diff(others + pool_fixture::held_by_all()?) < SLACK)
         };
         keep(target, most, false)?;
-        kept(warm, most)?;
-        warm.wait("KReclaimable has what is kept", settled)?;
-        warm.empty()?;
-        warm.wait("KReclaimable lacks what was given back", settled)?;
+        kept(pool, most)?;
+        pool.wait("KReclaimable has what is kept", settled)?;
+        pool.empty()?;
+        pool.wait("KReclaimable lacks what was given back", settled)?;
         Ok(Pass)
     })
 }
 
 fn cap(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
+    pool_fixture::with(target, |pool| {
         for cap in [SIZE, SIZE + (SIZE >> 1), page() - 1] {
-            warm.empty()?;
-            warm.set_cap(cap)?;
+            pool.empty()?;
+            pool.set_cap(cap)?;
             let buffers = (0..3)
                 .map(|_| target.heap.alloc(SIZE))
                 .collect::<Result<Vec<_>, _>>()?;
             for buffer in buffers {
                 drop(buffer);
-                let held = warm.held()?;
+                let held = pool.held()?;
                 if held > cap {
                     return fail(format!("{held} bytes are kept under a cap of {cap}"));
                 }
             }
             // Blocks that fit are kept all the same.
             if cap >= SIZE {
-                warm.wait("what fits is kept", || Ok(warm.held()? >= SIZE))?;
+                pool.wait("what fits is kept", || Ok(pool.held()? >= SIZE))?;
             }
         }
         Ok(Pass)
@@ -144,13 +144,13 @@ fn cap(target: &Target) -> TestResult {
 }
 
 fn lower_cap(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        let most = most(warm);
+    pool_fixture::with(target, |pool| {
+        let most = most(pool);
         keep(target, most, false)?;
-        kept(warm, most)?;
+        kept(pool, most)?;
         for cap in [most / 2, page(), 0] {
-            warm.set_cap(cap)?;
-            let held = warm.held()?;
+            pool.set_cap(cap)?;
+            let held = pool.held()?;
             if held > cap {
                 return fail(format!("{held} bytes are still kept under a cap of {cap}"));
             }
@@ -162,16 +162,16 @@ fn lower_cap(target: &Target) -> TestResult {
 /// The background may have some of it in its hands at this moment: what it puts
 /// back later must go, too.
 fn no_cap(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
+    pool_fixture::with(target, |pool| {
         for written in [false, true] {
-            warm.set_cap(warm.cap())?;
-            keep(target, most(warm), written)?;
-            warm.set_cap(0)?;
-            warm.wait("nothing is kept under a cap of 0", || Ok(warm.held()? == 0))?;
-            let before = warm.counters()?;
+            pool.set_cap(pool.cap())?;
+            keep(target, most(pool), written)?;
+            pool.set_cap(0)?;
+            pool.wait("nothing is kept under a cap of 0", || Ok(pool.held()? == 0))?;
+            let before = pool.counters()?;
             drop(target.heap.alloc(SIZE)?);
             target.heap.alloc(SIZE)?;
-            let now = warm.since(&before)?;
+            let now = pool.since(&before)?;
             equal(
                 "what was kept under a cap of 0",
                 (now.hits, now.misses),
@@ -186,14 +186,14 @@ const TRIM: Duration = Duration::from_millis(200);
 
 /// Waits for the trim of all that is kept: twice its time, and some more for a
 /// busy machine.
-fn wait_for_trim(warm: &Warm<'_>) -> Result<(), Failure> {
+fn wait_for_trim(pool: &PoolFixture<'_>) -> Result<(), Failure> {
     let start = Instant::now();
-    while warm.held()? > 0 {
+    while pool.held()? > 0 {
         let waited = start.elapsed();
         if waited > 2 * TRIM + ample(Duration::from_secs(3)) {
             return fail(format!(
                 "after {waited:?} with a trim time of {TRIM:?}, {} bytes are still kept",
-                warm.held()?
+                pool.held()?
             ));
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -206,24 +206,24 @@ fn trim_ms() -> Result<u64, Failure> {
 }
 
 fn trim(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        let most = most(warm);
-        warm.set_trim_ms(trim_ms()?)?;
+    pool_fixture::with(target, |pool| {
+        let most = most(pool);
+        pool.set_trim_ms(trim_ms()?)?;
         for written in [false, true] {
             let free = system::free_memory()?;
-            let before = warm.counters()?;
+            let before = pool.counters()?;
             keep(target, most, written)?;
             // On a slow machine it may be gone already when this looks.
-            warm.wait("what was freed comes back", || {
-                Ok(warm.since(&before)?.returned() >= most)
+            pool.wait("what was freed comes back", || {
+                Ok(pool.since(&before)?.returned() >= most)
             })?;
-            wait_for_trim(warm)?;
+            wait_for_trim(pool)?;
             // What went is counted a moment later.
-            warm.wait("what went is counted as idle", || {
-                Ok(warm.since(&before)?.trimmed >= most)
+            pool.wait("what went is counted as idle", || {
+                Ok(pool.since(&before)?.trimmed >= most)
             })?;
             // Of contiguous memory as well: it is free for pages that can move.
-            warm.wait("memory is free as before", || {
+            pool.wait("memory is free as before", || {
                 Ok(system::free_memory()? + SLACK >= free)
             })?;
         }
@@ -232,12 +232,12 @@ fn trim(target: &Target) -> TestResult {
 }
 
 fn shorter_trim(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        let most = most(warm);
+    pool_fixture::with(target, |pool| {
+        let most = most(pool);
         keep(target, most, false)?;
-        kept(warm, most)?;
-        warm.set_trim_ms(trim_ms()?)?;
-        wait_for_trim(warm)?;
+        kept(pool, most)?;
+        pool.set_trim_ms(trim_ms()?)?;
+        wait_for_trim(pool)?;
         Ok(Pass)
     })
 }
@@ -246,12 +246,12 @@ fn shorter_trim(target: &Target) -> TestResult {
 /// contiguous run goes back all the same, when it has been kept for that time
 /// altogether: it may lie in the way of others.
 fn busy(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
+    pool_fixture::with(target, |pool| {
         let trim = 5 * TRIM;
-        warm.set_trim_ms(u64::try_from(trim.as_millis())?)?;
+        pool.set_trim_ms(u64::try_from(trim.as_millis())?)?;
         let first = Instant::now();
         loop {
-            if let Some(result) = turns(target, warm, trim)? {
+            if let Some(result) = turns(target, pool, trim)? {
                 return Ok(result);
             }
             if first.elapsed() > ample(STANDSTILLS) {
@@ -270,10 +270,14 @@ const STANDSTILLS: Duration = Duration::from_secs(60);
 /// contiguous one has been kept for one altogether, which may be long where getting
 /// it takes longest. `None` if there was a turn as long as `trim`, in which memory may
 /// have been idle for that time.
-fn turns(target: &Target, warm: &Warm<'_>, trim: Duration) -> Result<Option<Outcome>, Failure> {
+fn turns(
+    target: &Target,
+    pool: &PoolFixture<'_>,
+    trim: Duration,
+) -> Result<Option<Outcome>, Failure> {
     let start = Instant::now();
     drop(target.heap.alloc(SIZE)?);
-    let before = warm.counters()?;
+    let before = pool.counters()?;
     let mut turns = 0;
     let mut last = start;
     let now = loop {
@@ -286,7 +290,7 @@ fn turns(target: &Target, warm: &Warm<'_>, trim: Duration) -> Result<Option<Outc
             return Ok(None);
         }
         last = turn;
-        let now = warm.since(&before)?;
+        let now = pool.since(&before)?;
         let wanted = if target.is_contiguous() { SIZE } else { 0 };
         let waited = start.elapsed();
         if waited >= 12 * TRIM && (now.misses >= wanted || waited > ample(12 * trim)) {
@@ -309,24 +313,24 @@ fn turns(target: &Target, warm: &Warm<'_>, trim: Duration) -> Result<Option<Outc
 }
 
 fn drop_caches(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        let most = most(warm);
+    pool_fixture::with(target, |pool| {
+        let most = most(pool);
         for written in [false, true] {
-            let before = warm.counters()?;
+            let before = pool.counters()?;
             keep(target, most, written)?;
-            warm.wait_zeroed(&before, most)?;
-            kept(warm, most)?;
+            pool.wait_zeroed(&before, most)?;
+            kept(pool, most)?;
             if let Err(error) = std::fs::write("/proc/sys/vm/drop_caches", "2\n") {
                 return skip(format!(
                     "drop_caches cannot be written: {error}; run as root"
                 ));
             }
-            warm.wait("nothing is kept", || Ok(warm.held()? == 0))?;
-            at_least("what reclaim took", warm.since(&before)?.reclaimed, most)?;
+            pool.wait("nothing is kept", || Ok(pool.held()? == 0))?;
+            at_least("what reclaim took", pool.since(&before)?.reclaimed, most)?;
         }
         // And the pool is back at work.
         keep(target, most, false)?;
-        kept(warm, most)?;
+        kept(pool, most)?;
         Ok(Pass)
     })
 }
@@ -339,11 +343,11 @@ fn emptied_for_others(target: &Target) -> TestResult {
     let Some(limit) = target.limit() else {
         return skip("the kernel's own heaps keep nothing warm");
     };
-    warm::with(target, |warm| {
+    pool_fixture::with(target, |pool| {
         let large = target.largest(limit / 2)?;
         for written in [false, true] {
-            warm.empty()?;
-            warm.set_cap(limit)?;
+            pool.empty()?;
+            pool.set_cap(limit)?;
             let mut buffers: Vec<Buffer> = Vec::new();
             while let Ok(buffer) = target.heap.alloc(large / 4) {
                 buffers.push(buffer);
@@ -360,7 +364,7 @@ fn emptied_for_others(target: &Target) -> TestResult {
                 }
             }
             drop(buffers);
-            kept(warm, filled)?;
+            kept(pool, filled)?;
             let free = system::meminfo("CmaFree")?;
             if free >= large {
                 return fail(format!(

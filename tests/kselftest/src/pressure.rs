@@ -11,9 +11,9 @@ use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::skip;
+use crate::pool_fixture;
 use crate::system;
 use crate::target::Target;
-use crate::warm;
 use std::io::BufRead as _;
 use std::io::BufReader;
 use std::process::Stdio;
@@ -39,7 +39,7 @@ fn messages(target: &Target) -> TestResult {
 }
 
 fn takes_all(target: &Target, role: Role) -> TestResult {
-    warm::with(target, |warm| {
+    pool_fixture::with(target, |pool| {
         if target.is_contiguous() {
             return skip("contiguous memory is not what others run out of");
         }
@@ -49,17 +49,17 @@ fn takes_all(target: &Target, role: Role) -> TestResult {
         if system::meminfo("MemTotal")? > MOST {
             return skip("to take all memory of this machine would take long");
         }
-        let size = warm.cap() / 16 / crate::target::page() * crate::target::page();
+        let size = pool.cap() / 16 / crate::target::page() * crate::target::page();
         let keep = || -> Result<(), Failure> {
             let buffers = (0..15)
                 .map(|_| target.heap.alloc(size))
                 .collect::<Result<Vec<_>, _>>()?;
             drop(buffers);
-            warm.wait("freed memory is kept", || Ok(warm.held()? >= 14 * size))
+            pool.wait("freed memory is kept", || Ok(pool.held()? >= 14 * size))
         };
         keep()?;
-        let before = warm.counters()?;
-        let held = warm.held()?;
+        let before = pool.counters()?;
+        let held = pool.held()?;
         // It ends when the heap keeps nothing; if that never comes, the OOM killer
         // takes it.
         let most = system::meminfo("MemTotal")?;
@@ -71,7 +71,7 @@ fn takes_all(target: &Target, role: Role) -> TestResult {
         if let Some(out) = child.stdout.take() {
             BufReader::new(out).read_line(&mut line)?;
         }
-        let left = warm.held()?;
+        let left = pool.held()?;
         drop(child.stdin.take());
         let status = child.wait()?;
         if system::oom_kills()? != Some(kills) {
@@ -86,16 +86,16 @@ fn takes_all(target: &Target, role: Role) -> TestResult {
             return fail(format!("of {held} bytes {left} are still kept"));
         }
         // What goes is counted a moment later.
-        warm.wait("what went is counted as reclaimed", || {
-            Ok(warm.since(&before)?.reclaimed + warm.held()? >= held)
+        pool.wait("what went is counted as reclaimed", || {
+            Ok(pool.since(&before)?.reclaimed + pool.held()? >= held)
         })?;
         // Back at work.
         keep()?;
-        let before = warm.counters()?;
+        let before = pool.counters()?;
         target.heap.alloc(size)?;
         equal(
             "what the next buffer found",
-            warm.since(&before)?.hits,
+            pool.since(&before)?.hits,
             size,
         )?;
         Ok(Pass)

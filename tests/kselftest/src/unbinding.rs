@@ -7,7 +7,7 @@ use crate::Test;
 use crate::device;
 use crate::edu::Log;
 use crate::edu::WORD;
-use crate::kept::Kept;
+use crate::mapping_cache::MappingCache;
 use crate::mmap::expect;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
@@ -103,37 +103,40 @@ fn stopped_after_unbinding(target: &Target) -> TestResult {
 }
 
 fn nothing_kept(target: &Target) -> TestResult {
-    crate::kept::with_counters(target, |kept| {
+    crate::mapping_cache::with_counters(target, |cache| {
         device::with_edu(|edu| {
             edu.keep_attachments()?;
             let (buffer, _) = target.filled(64 << 10)?;
             let attachment = edu.attach(&buffer)?;
-            let before = kept.mappings()?;
+            let before = cache.mappings()?;
             for _ in 0..3 {
                 attachment.map(Direction::Both)?.release()?;
             }
-            if kept.expect("", before, 3, 0).is_ok() {
+            if cache.expect("", before, 3, 0).is_ok() {
                 return skip("this device may bounce, so nothing is kept for it");
             }
-            kept.expect("while there was a driver", before, 1, 0)?;
+            cache.expect("while there was a driver", before, 1, 0)?;
             let mut unbound = Unbound::new()?;
-            kept.expect("when it went", before, 1, 1)?;
-            each_time_anew(kept, || Ok(attachment.map(Direction::Both)?.release()?))?;
+            cache.expect("when it went", before, 1, 1)?;
+            each_time_anew(cache, || Ok(attachment.map(Direction::Both)?.release()?))?;
             unbound.bind()?;
             // The attachment is of another driver's time.
-            each_time_anew(kept, || Ok(attachment.map(Direction::Both)?.release()?))?;
+            each_time_anew(cache, || Ok(attachment.map(Direction::Both)?.release()?))?;
             Ok(Pass)
         })
     })
 }
 
 /// Fails unless each call of `map` makes one mapping, which it also ends.
-fn each_time_anew(kept: &Kept, map: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
-    let before = kept.mappings()?;
+fn each_time_anew(
+    cache: &MappingCache,
+    map: impl Fn() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let before = cache.mappings()?;
     for _ in 0..3 {
         map()?;
     }
-    kept.expect("without the driver", before, 3, 0)
+    cache.expect("without the driver", before, 3, 0)
 }
 
 fn bound_afterwards(target: &Target) -> TestResult {

@@ -259,6 +259,7 @@ class Build:
     def prepare(self) -> None:
         """From packages to a machine that can be booted, for the commands that need one."""
         self.kernel.choose()
+
         def module() -> None:
             self.kernel.prepare()
             self.module()

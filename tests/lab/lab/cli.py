@@ -6,15 +6,18 @@ import argparse
 import fnmatch
 import importlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 import traceback
 from pathlib import Path
+from typing import IO
 
-from lab import host, machines, root
+from lab import guest, host, machines, root
 from lab.steps import BUILD, LAB, LOGS, LabError, StepFailed, say
 
 DEFAULT_CACHE = "/var/cache/rust-dma-heap"
@@ -26,7 +29,6 @@ COMMANDS = {
     "demo": ("tests:demo", "[arch=amd64]"),
     "demo-video": ("media:demo_video", "[arch=amd64]"),
     "test": ("tests:test", ""),
-    "test-all": ("tests:test_all", ""),
     "test-configs": ("tests:test_configs", "[pattern=*]"),
     "test-in-tree": ("tests:test_in_tree", ""),
     "test-matrix": ("matrix:test_matrix", "[pattern=*]"),
@@ -45,11 +47,16 @@ COMMANDS = {
     "rust-analyzer": ("tests:rust_analyzer", ""),
     "prepare": ("tests:prepare", "[arch=amd64]"),
     "boot": ("tests:boot", "arch [machine=suite]"),
-    "vm": ("tests:vm", "arch command..."),
-    "sanitizer-vm": ("tests:sanitizer_vm", "command..."),
+    "vm": ("tests:vm", "arch words..."),
+    "sanitizer-vm": ("tests:sanitizer_vm", "words..."),
     "shell": ("tests:shell", "[arch=amd64]"),
     "try-build": ("guest:build", "topic..."),
 }
+
+
+# What make test-all runs: all that .ci/run has no time for, the shortest first.
+REST = ("test-video", "test-media", "bench-maps", "bench", "test-mutants", "test-matrix",
+        "sanitize", "test-packages")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -61,8 +68,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (function, words) in COMMANDS.items():
         command = commands.add_parser(name, help=f"lab/{function.replace(':', '.py: ')}()")
-        for word in words.split(" ") if words and "=amd64 arm64" not in words else [words] * bool(
-                words):
+        for word in re.findall(r"\[.*?\]|\S+", words):
             argument, _, default = word.strip("[]").partition("=")
             if argument.endswith("..."):
                 command.add_argument(argument[:-3], nargs="+")
@@ -70,9 +76,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
                 command.add_argument(argument, nargs="?", default=default)
             else:
                 command.add_argument(argument)
-    for name, help_text in (("help", "what `make help` prints"), ("clean-cache", "remove the cache"),
-                            ("machines", "the table of machines, for CONTRIBUTING.md")):
-        commands.add_parser(name, help=help_text)
+    for name, about in (("help", "what `make help` prints"), ("clean-cache", "remove the cache"),
+                        ("test-all", "run " + " ".join(REST)),
+                        ("machines", "the table of machines, for CONTRIBUTING.md")):
+        commands.add_parser(name, help=about)
     enter = commands.add_parser("root", help="a command in the Debian root")
     enter.add_argument("words", nargs=argparse.REMAINDER)
     kept = commands.add_parser("try", help="a test in a machine that is kept running")
@@ -81,6 +88,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     kept.add_argument("--reset", action="store_true", help="set the machine back before")
     kept.add_argument("--end", action="store_true", help="end the machine")
     return parser.parse_args(argv)
+
+
+def help_text() -> str:
+    """What `make help` prints: the file "help", with names of machines and kernels."""
+    text = (LAB / "help").read_text().partition("\n")[2].rstrip("\n")
+    for name, words in (("test-configs", machines.names("test-configs")),
+                        ("sanitize", machines.names("sanitize")), ("matrix", machines.matrix())):
+        text = text.replace(f"@{name}@", textwrap.fill(
+            " ".join(words), 80, initial_indent=" " * 22, subsequent_indent=" " * 22,
+            break_on_hyphens=False))
+    return text
 
 
 def carry_out(args: argparse.Namespace) -> int:
@@ -99,12 +117,21 @@ class Host:
         self.cache = Path(os.environ.get("LAB_CACHE") or DEFAULT_CACHE).resolve()
         self.child: subprocess.Popen[bytes] | None = None
         self.fds: tuple[int, ...] = ()
+        self.copy: IO[bytes] | None = None
 
     def isolated(self, *argv: str | Path) -> int:
         """Runs a part of root.py with mounts and processes of its own."""
         words = [*root.ISOLATED, sys.executable, "-m", "lab.root", *map(str, argv)]
-        with subprocess.Popen(words, pass_fds=self.fds) as self.child:
-            status = self.child.wait()
+        with subprocess.Popen(
+                words, pass_fds=self.fds, stdout=subprocess.PIPE if self.copy else None,
+                stderr=subprocess.STDOUT if self.copy else None) as child:
+            self.child = child
+            for line in child.stdout or ():
+                sys.stdout.buffer.write(line)
+                sys.stdout.flush()
+                if self.copy:
+                    self.copy.write(line)
+            status = child.wait()
         self.child = None
         return status
 
@@ -164,6 +191,50 @@ class Host:
             self.in_root(suite, "test-matrix", pattern)
         return self.in_root("trixie", "matrix-table", pattern)
 
+    def test_all(self) -> int:
+        """One command after the other, whatever those before have said; and a page of what
+        came of them."""
+        folder, page, failed = BUILD / "test-all", BUILD / "test-all.md", 0
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["| command | result | minutes |", "|---|---|---|"]
+        for command in REST:
+            say(f"make {command}")
+            start, log = time.monotonic(), folder / f"{command}.log"
+            with log.open("wb") as self.copy:
+                try:
+                    status = self.dispatch(command)
+                except LabError as error:
+                    status = 1
+                    self.copy.write("\n".join(error.args).encode())
+            said = log.read_text(errors="replace").rstrip().splitlines() or ["nothing"]
+            failed += status != 0
+            lines.append(f"| `make {command}` | {'**failed**: ' if status else ''}{said[-1]} |"
+                         f" {(time.monotonic() - start) / 60:.0f} |")
+            # After each, for whoever does not wait.
+            page.write_text("\n".join(["# What `make test-all` has found", "", *lines, "",
+                                       "All that they said: `build/test-all/`.", ""]))
+        self.copy = None
+        say("", page.read_text(), f"{len(REST) - failed} commands passed, {failed} failed")
+        return int(failed > 0)
+
+    def try_it(self, args: argparse.Namespace, held: IO[str]) -> int:
+        """Builds, and asks the machine that is kept, without the lock."""
+        kept = guest.Kept(self.cache)
+        if args.end:
+            kept.end()
+            return 0
+        status = self.in_root("trixie", "try-build", args.topic)
+        held.close()
+        if status or os.environ.get("LAB_DRY") or os.environ.get("LAB_SHOW_QEMU"):
+            return status
+        return guest.try_it(kept, args.topic, args.reset)
+
+    def dispatch(self, command: str, *words: str) -> int:
+        """A command, in the root that it is for."""
+        if command == "test-matrix":
+            return self.matrix(words[0] if words else "*")
+        return self.in_root("trixie", command, *words)
+
     def clean_cache(self) -> int:
         """By name: the directory may be somebody's who put other things there too."""
         names = ("source armhf kernel uml sanitizer in-tree debian cargo target pycache lock "
@@ -186,6 +257,8 @@ class Host:
         LOGS.mkdir(parents=True, exist_ok=True)
         held = host.lock(self.cache, self.command)
         self.fds = (held.fileno(),)
+        if self.command != "try":
+            guest.Kept(self.cache).end()
         if self.command == "clean-cache":
             return self.clean_cache()
         (self.cache / "cargo").mkdir(exist_ok=True)
@@ -193,9 +266,11 @@ class Host:
         self.need_root("trixie")
         if self.command == "root":
             return self.isolated("enter", self.cache, "trixie", *(args.words or ["bash"]))
-        if self.command == "test-matrix":
-            return self.matrix(args.pattern)
-        return self.in_root("trixie", *self.argv)
+        if self.command == "try":
+            return self.try_it(args, held)
+        if self.command == "test-all":
+            return self.test_all()
+        return self.dispatch(self.command, *self.argv)
 
     def end(self) -> None:
         """Clean, whatever ended the run."""
@@ -223,11 +298,18 @@ def main() -> None:
     try:
         if INSIDE:
             status = carry_out(args)
+        elif args.command == "try" and args.list:
+            status = 0
+            guest.show()
+        elif args.command == "test-all" and args.dry_run:
+            status = 0
+            say(*(f"  would: make {command}" for command in REST))
         elif args.command in ("help", "machines"):
             status = 0
-            say((LAB / "help").read_text() if args.command == "help" else machines.markdown())
+            say(help_text() if args.command == "help" else machines.markdown())
         else:
-            run = Host(args, sys.argv[1:])
+            words = sys.argv[sys.argv.index(args.command) + 1:]
+            run = Host(args, words)
             status = run.run(args)
     except LabError as error:
         status = 1

@@ -38,8 +38,8 @@ SECONDS = 600
 def topics() -> list[str]:
     """The topics of dmaheap-kselftest."""
     source = (SRC / "tests/kselftest/src/main.rs").read_text()
-    found = re.search(r"const TOPICS.*?= &\[(.*?)^\];", source, re.M | re.S)
-    return re.findall(r'\(?\s*"([a-z-]+)"', found[1]) if found else []
+    table = re.search(r"^const TOPICS.*?^\];", source, re.M | re.S)
+    return re.findall(r'\(\s*"([a-z-]+)",', table[0]) if table else []
 
 
 def scripts() -> dict[str, str]:
@@ -68,7 +68,7 @@ def request(topic: str) -> str:
 def build(topic: list[str]) -> int:
     """Builds what has changed, and leaves the plan: the machine's command, and the files that
     it is to have."""
-    if topic:
+    if topic[0]:
         request(topic[0])
     made = Build(kernel("amd64"))
     made.kernel.choose()

@@ -243,7 +243,7 @@ def split_output(text: str) -> tuple[dict[str, tuple[str, int | None]], list[str
 
 def log_lines(lines: Iterable[str]) -> list[str]:
     """Lines of a kernel log without time and, where it has that, task."""
-    return [re.sub(r"^\[[CT][0-9 ]+\]\s?", "", re.sub(r"^\[[^]]*\]\s?", "", line.rstrip("\r\n")))
+    return [re.sub(r"^\[ *[CT][0-9]+\]\s?", "", re.sub(r"^\[[^]]*\]\s?", "", line.rstrip("\r\n")))
             for line in lines]
 
 

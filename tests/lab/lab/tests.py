@@ -182,7 +182,7 @@ def in_machine(run: Run) -> int:
     return status
 
 
-def vm(arch: str, command: list[str]) -> int:
+def vm(arch: str, words: list[str]) -> int:
     """With the module not loaded."""
     build = Build(kernel(arch))
     build.prepare()
@@ -190,15 +190,15 @@ def vm(arch: str, command: list[str]) -> int:
     build.selftest()
     build.initramfs(build.out / SELFTEST, build.kernel.modules)
     return in_machine(Run(build.kernel, machine("vm"), "vm",
-                          job=f". /lab/lib.sh\n{' '.join(command)}\n"))
+                          job=f". /lab/lib.sh\n{' '.join(words)}\n"))
 
 
-def sanitizer_vm(command: list[str]) -> int:
+def sanitizer_vm(words: list[str]) -> int:
     """The same on the kernel with sanitizers."""
     build = Build(kernel("sanitizer"))
     build.prepare_own()
     return in_machine(Run(build.kernel, machine("sanitizer-vm"), "vm",
-                          job=f". /lab/lib/sanitized.sh\n{' '.join(command)}\n"))
+                          job=f". /lab/lib/sanitized.sh\n{' '.join(words)}\n"))
 
 
 def rust_analyzer() -> int:

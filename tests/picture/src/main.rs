@@ -14,6 +14,7 @@
 
 use anyhow::Context as _;
 use anyhow::bail;
+use dmaheap_tap::Tap;
 use std::fs::File;
 use std::io::BufReader;
 use std::process::ExitCode;
@@ -122,51 +123,44 @@ fn difference(picture: &Picture, bars: Bars) -> Option<Difference> {
     first
 }
 
-fn run() -> anyhow::Result<bool> {
+fn run(tap: &mut Tap) -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, size, bars] = arguments.as_slice() else {
         bail!("usage: picture FILE WIDTHxHEIGHT columns|rows");
     };
     let bars = Bars::parse(bars)?;
     let picture = read(path)?;
-    println!("TAP version 13\n1..2");
+    tap.plan(2);
     let (width, height) = picture.size;
-    let right_size = format!("{width}x{height}") == *size;
-    println!(
-        "{}ok 1 - the screen has {size} pixels",
-        if right_size { "" } else { "not " }
+    tap.expect(
+        format!("{width}x{height}") == *size,
+        &format!("the screen has {size} pixels"),
+        &format!("it has {width}x{height}"),
     );
-    if !right_size {
-        println!("# it has {width}x{height}");
+    let test = "every pixel of the screen is the camera's";
+    match difference(&picture, bars) {
+        None => tap.pass(test),
+        Some(Difference {
+            count,
+            at,
+            got,
+            wanted,
+        }) => tap.fail(
+            test,
+            &format!(
+                "{count} of {} differ, first {at:?}: {got:?} and not {wanted:?}",
+                picture.pixels.len()
+            ),
+        ),
     }
-    let difference = difference(&picture, bars);
-    println!(
-        "{}ok 2 - every pixel of the screen is the camera's",
-        if difference.is_none() { "" } else { "not " }
-    );
-    if let Some(Difference {
-        count,
-        at,
-        got,
-        wanted,
-    }) = &difference
-    {
-        println!(
-            "# {count} of {} differ, first {at:?}: {got:?} and not {wanted:?}",
-            picture.pixels.len()
-        );
-    }
-    Ok(right_size && difference.is_none())
+    Ok(())
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("Bail out! {error:#}");
-            ExitCode::FAILURE
-        }
+    let mut tap = Tap::start();
+    match run(&mut tap) {
+        Ok(()) => tap.finish(),
+        Err(error) => tap.bail_out(&format!("{error:#}")),
     }
 }
 

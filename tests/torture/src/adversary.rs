@@ -8,7 +8,6 @@
 
 use crate::heaps;
 use crate::heaps::Knobs;
-use crate::report::Report;
 use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::Heap;
@@ -17,6 +16,7 @@ use dma_heap::importer::Direction;
 use dma_heap::importer::Importer;
 use dma_heap::page_size;
 use dma_heap::rng::Rng;
+use dmaheap_tap::Tap;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
@@ -301,7 +301,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let heaps = heaps::chosen(&arguments.heaps)?;
     let threads = arguments.threads.clamp(1, 64);
     let goal = (arguments.gib * (1u64 << 30) as f64) as u64;
-    let mut report = Report::start(&format!("adversary --seed={seed:#x} --threads={threads}"));
+    let mut report = Tap::start();
+    report.note(&format!("adversary --seed={seed:#x} --threads={threads}"));
     // What waits for its turn shall not go because it is idle.
     let patient = Knobs::of(&heaps)?;
     for heap in &heaps {
@@ -375,11 +376,14 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         &format!("{} percent of the memory was reused", arguments.reused),
         &format!("{} percent was", hits * 100 / (hits + misses).max(1)),
     );
-    found.places.iter().for_each(|place| report.note(place));
     report.expect(
         found.foreign == 0,
         "0 foreign bytes",
-        &format!("{} foreign bytes", found.foreign),
+        &format!(
+            "{} foreign bytes\n{}",
+            found.foreign,
+            found.places.join("\n")
+        ),
     );
     patient.restore()?;
     heaps::expect_idle(&mut report, &heaps);

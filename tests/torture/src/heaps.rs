@@ -2,10 +2,10 @@
 
 //! The heaps under test, and what the kernel says of them.
 
-use crate::report::Report;
 use anyhow::bail;
 use dma_heap::HeapInfo;
 use dma_heap::importer::DeviceSettings;
+use dmaheap_tap::Tap;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -101,7 +101,7 @@ pub(crate) fn settles(done: impl Fn() -> bool) -> bool {
 
 /// Nobody uses the heaps any more: no buffer is left, nor anything that holds
 /// the module.
-pub(crate) fn expect_idle(report: &mut Report, heaps: &[String]) {
+pub(crate) fn expect_idle(report: &mut Tap, heaps: &[String]) {
     for heap in heaps {
         report.expect(
             settles(|| attribute(heap, "used") == Some(0)),

@@ -7,6 +7,14 @@ own_heaps() { ls -1 /sys/class/rust_dma_heap /sys/class/dma_heap 2>/dev/null | w
 	node=$(heap_dir "$heap") && [ -e "$node/pool_cap" ] && echo "$heap"
 done; }
 
+# Their names in an ordinary boot: amd64's kernel has a system heap of its own.
+usual_heaps() {
+	case $(uname -m) in
+	x86_64) echo "system-pooled default_cma_region" ;;
+	*) echo "system default_cma_region" ;;
+	esac
+}
+
 # The sysfs folder of the heap $1, found from its node as a program would.
 heap_dir() {
 	[ -c "/dev/dma_heap/$1" ] || return 1

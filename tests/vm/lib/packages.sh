@@ -24,18 +24,14 @@ apt_run() {
 	shift
 	apt_begin=$(date +%s)
 	apt-get -q -y --no-install-recommends -o APT::Sandbox::User=root "$@" >"$apt_log" 2>&1 </dev/null
-	apt_status=$?
+	ok $? "$apt_text" "$apt_log"
 	diag "apt-get $*: $(($(date +%s) - apt_begin)) s"
-	ok "$apt_status" "$apt_text"
-	[ "$apt_status" -eq 0 ] || diag "$(tail -n 60 "$apt_log")"
 }
 
 # Does what apt has said match?
 said() {
 	grep -qE "$2" "$apt_log"
-	said_status=$?
-	ok "$said_status" "$1"
-	[ "$said_status" -eq 0 ] || diag "$(cat "$apt_log")"
+	ok $? "$1" "$apt_log"
 }
 
 # The status that DKMS gives the module for the kernel $1.
@@ -53,8 +49,6 @@ try_log=/run/lab/try
 try() {
 	try_begin=$(date +%s)
 	"$@" >"$try_log" 2>&1 </dev/null
-	try_status=$?
-	ok "$try_status" "$*"
+	ok $? "$*" "$try_log"
 	diag "$(($(date +%s) - try_begin)) s"
-	diag "$(tail -n $((try_status ? 40 : 6)) "$try_log")"
 }

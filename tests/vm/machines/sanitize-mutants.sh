@@ -8,5 +8,5 @@
 load_module
 insmod /lab/dma_buf_test_importer.ko
 expect_overlaps 1
-run_test kselftest-system-pooled 300 dmaheap-kselftest --only=mmap,reuse,importer,kept system-pooled
+run_test kselftest-system-pooled 300 dmaheap-kselftest --only=mmap,dirty-tracking,importer,mapping-cache system-pooled
 sanitized_end

@@ -5,10 +5,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 
-case $(uname -m) in
-x86_64) heaps="system-pooled default_cma_region" ;;
-*) heaps="system default_cma_region" ;;
-esac
+heaps=$(usual_heaps)
 # The second camera has the interface for frames in several buffers.
 load_stock_importers multiplanar=1,2
 load_module

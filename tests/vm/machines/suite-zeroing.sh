@@ -11,6 +11,6 @@ load_module
 run_test suspend 300 sh /lab/tests/suspend.sh
 run_test verify 300 sh /lab/tests/verify.sh
 insmod /lab/dma_buf_test_importer.ko
-run_test kselftest 300 dmaheap-kselftest --only=memory,zeroing,reuse,pool
+run_test kselftest 300 dmaheap-kselftest --only=memory,zeroing,dirty-tracking,pool
 rmmod dma_buf_test_importer
 unload_module

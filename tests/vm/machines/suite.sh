@@ -14,10 +14,7 @@ test_in_vm() {
 	run_test "$name" 300 sh "/lab/tests/$name.sh" "$@"
 }
 
-case $(uname -m) in
-x86_64) heaps="system-pooled default_cma_region" ;;
-*) heaps="system default_cma_region" ;;
-esac
+heaps=$(usual_heaps)
 
 # It is emulated slowly: some tests take minutes where the host has other work.
 [ "$(uname -m)" != armv7l ] || export DMAHEAP_PATIENCE=3

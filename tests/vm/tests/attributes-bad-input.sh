@@ -4,6 +4,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+loaded || load_module
 set -- $(own_heaps)
 plan $((2 * $#))
 

@@ -5,6 +5,9 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+loaded || load_module
+[ -e /dev/dma_heap/default_cma_region-pooled ] ||
+	skip_all "the kernel has no CMA heap of its own: suite-c-heaps has it"
 plan 11
 
 # bench NAME CASES OPTION...: measures for a moment, and tests that NAME.json
@@ -25,11 +28,11 @@ bench touch 4 system-pooled --only touch
 bench vmap 2 default_cma_region-pooled --only vmap
 rmmod dma_buf_test_importer
 
+evidence=/run/lab/report
 dmaheap bench-report --json /run/lab/all.json --svg /run/lab/all.svg \
 	/run/lab/touch.json /run/lab/vmap.json >/run/lab/report 2>&1
 is "dmaheap bench-report reads both" "$?:$(grep -c ' goals reached, ' /run/lab/report)" 0:1
 is "its JSON has all cases" "$(grep -c '"median_ns": [1-9]' /run/lab/all.json)" 12
 grep -q '</svg>' /run/lab/all.svg
 ok $? "it draws a plot"
-[ "$failures" -eq 0 ] || diag "$(cat /run/lab/report)"
 finish

@@ -60,9 +60,7 @@ used_up_to carveout 0
 is "buffers of killed processes are gone" "$(cat "$dir/used")" 0
 
 dmaheap verify carveout >/run/lab/verify 2>&1
-status=$?
-ok $status "dmaheap verify finds no fault"
-[ $status -eq 0 ] || diag "$(cat /run/lab/verify)"
+ok $? "dmaheap verify finds no fault" /run/lab/verify
 insmod /lab/dma_buf_test_importer.ko
 topics=abi,bad-input,permission,mmap,remapping,faults,sharing,zeroing
 # A kernel that checks the DMA API has remarks on these, which suite.sh declares for
@@ -70,9 +68,7 @@ topics=abi,bad-input,permission,mmap,remapping,faults,sharing,zeroing
 [ -e "$DMA_API" ] || topics=$topics,importer,coherence
 dmaheap-kselftest "--only=$topics" \
 	carveout >/run/lab/kselftest 2>&1
-status=$?
-ok $status "the heap's selftest passes"
-[ $status -eq 0 ] || diag "$(cat /run/lab/kselftest)"
+ok $? "the heap's selftest passes" /run/lab/kselftest
 rmmod dma_buf_test_importer
 hold carveout 16M
 ok $? "after all that it is one piece again"

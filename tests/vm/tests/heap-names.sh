@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# heap-names.sh HEAP...: exactly these heaps of ours are there, with their nodes. A
+# heap-names.sh [HEAP...]: exactly these heaps of ours are there, with their nodes. A
 # first name that ends in -pooled says that the kernel has a heap core.
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+loaded || load_module
+# shellcheck disable=SC2046 # names, one a word
+[ $# -gt 0 ] || set -- $(usual_heaps)
 plan $((2 + 2 * $#))
 
 is "our heaps" "$(own_heaps | sort | xargs)" "$(echo "$@" | tr ' ' '\n' | sort | xargs)"

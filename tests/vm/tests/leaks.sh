@@ -6,6 +6,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+[ -e "$KMEMLEAK" ] || skip_all "the kernel does not look for leaks: the one of make sanitize does"
 plan 8
 
 # Blocks of pages that nobody has freed, with the stack that allocated them: those

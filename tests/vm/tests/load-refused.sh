@@ -22,8 +22,8 @@ refuses() {
 	ok $? "$text: the load is refused"
 	logged "$reason" || grep -qF "$reason" $errors
 	status=$?
-	ok $status "$text: the reason is given"
-	[ $status -eq 0 ] || diag "$(cat $errors)" "$(dmesg | tail -n 5)"
+	dmesg | tail -n 5 >/run/lab/kernel-log
+	ok $status "$text: the reason is given" $errors /run/lab/kernel-log
 	leaves_nothing "$text: nothing is left"
 }
 

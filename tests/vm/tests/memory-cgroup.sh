@@ -13,7 +13,8 @@ group=$groups/dmaheap
 # Bytes that the group's programs take themselves, at most.
 own=$((8 * MIB))
 
-heap=$1
+heaps=$(usual_heaps)
+heap=${1:-${heaps% *}}
 mkdir -p "$groups"
 mount -t cgroup2 cgroup2 "$groups"
 echo +memory >"$groups/cgroup.subtree_control"

@@ -4,6 +4,8 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+[ "$(awk '$1 == "CmaTotal:" { print $2 }' /proc/meminfo)" -eq 0 ] ||
+	skip_all "the kernel has a contiguous area: suite-nocma has none"
 plan 4
 
 mark_log

@@ -5,6 +5,9 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
+loaded || load_module
+[ -e /dev/dma_heap/default_cma_region-pooled ] ||
+	skip_all "the kernel has no CMA heap of its own: suite-c-heaps has it"
 plan 8
 
 ours=default_cma_region-pooled
@@ -69,13 +72,14 @@ bound=$((2 * trim_ms + 1500))
 for _ in $(seq 8); do
 	[ "$longest" -le "$bound" ] || break
 	wait_for $half
-	diag "$time ms until half of the area was there"
+	echo "$time ms until half of the area was there" >>/run/lab/times
 	[ "$time" -le "$longest" ] || longest=$time
 done
 rm /run/lab/cycling
 wait $cycling
 at_least "while ours cycles buffers, half of the area is soon there for others" \
 	"$bound" "$longest"
+[ "$longest" -le "$bound" ] || diag "$(cat /run/lab/times)"
 
 for size in 8 6 2; do
 	take $ours "$size"

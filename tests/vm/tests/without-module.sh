@@ -5,6 +5,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 plan 2
+evidence=/run/lab/list
 
 if [ -e /dev/dma_heap/system ]; then
 	dmaheap list >/run/lab/list 2>&1
@@ -17,5 +18,4 @@ else
 	grep -q 'modprobe rust_dma_heap' /run/lab/list
 	ok $? "it says what to do"
 fi
-[ "$failures" -eq 0 ] || diag "$(cat /run/lab/list)"
 finish

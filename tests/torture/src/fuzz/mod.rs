@@ -14,8 +14,8 @@ mod worker;
 
 use crate::heaps;
 use crate::heaps::Knobs;
-use crate::report::Report;
 use anyhow::Context as _;
+use dmaheap_tap::Tap;
 use std::io::BufRead as _;
 use std::io::BufReader;
 use std::process::Child;
@@ -93,7 +93,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
     let knobs = Knobs::of(&heaps)?;
     let start = Instant::now();
-    let mut report = Report::start(&format!("fuzz --seed={seed:#x} --workers={workers}"));
+    let mut report = Tap::start();
+    report.note(&format!("fuzz --seed={seed:#x} --workers={workers}"));
     let started = (0..workers)
         .map(|index| spawn(&arguments, seed, index, workers))
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -115,15 +116,13 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         &format!("{} operations are done", arguments.operations),
         "the time was over before: give it more --seconds",
     );
-    for finding in &findings {
-        report.note(&format!("finding: {finding}"));
-    }
     report.expect(
         findings.is_empty(),
         "nothing that should not be",
         &format!(
-            "{} findings; `fuzz --seed={seed:#x} --workers={workers} --worker=N` plays worker N again",
-            findings.len()
+            "{} findings; `fuzz --seed={seed:#x} --workers={workers} --worker=N` plays worker N again\n{}",
+            findings.len(),
+            findings.join("\n")
         ),
     );
     heaps::expect_idle(&mut report, &heaps);
@@ -209,7 +208,7 @@ fn collect(workers: Vec<Worker>, end: Instant) -> (Counts, Vec<String>) {
 }
 
 /// A line for each kind: how often it was tried, and did what it should.
-fn table(report: &mut Report, counts: &Counts, importer: bool) {
+fn table(report: &mut Tap, counts: &Counts, importer: bool) {
     let columns = counts.tries.iter().zip(counts.done).zip(counts.nanos);
     for (index, ((&tries, done), nanos)) in columns.enumerate() {
         let Some(kind) = stream::kind(index) else {

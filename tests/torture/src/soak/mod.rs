@@ -11,9 +11,9 @@ mod worker;
 
 use crate::heaps;
 use crate::heaps::Knobs;
-use crate::report::Report;
 use anyhow::Context as _;
 use dma_heap::rng::Rng;
+use dmaheap_tap::Tap;
 use module::Module;
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -125,7 +125,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
 
     let heaps = heaps::chosen(&arguments.heaps)?;
-    let mut report = Report::start(&format!("soak --seed={seed:#x} --workers={workers}"));
+    let mut report = Tap::start();
+    report.note(&format!("soak --seed={seed:#x} --workers={workers}"));
     let knobs = Knobs::of(&heaps)?;
     let free = free_memory(&heaps)?;
     let watermark = hog::Watermark::raise(spare)?;
@@ -368,7 +369,7 @@ impl Soak {
         self.module.load()
     }
 
-    fn tell(&mut self, report: &mut Report, trouble: &Trouble) {
+    fn tell(&mut self, report: &mut Tap, trouble: &Trouble) {
         if let Ok(said) = self.said.lock() {
             for (deed, count) in DEEDS.iter().zip(said.deeds) {
                 report.expect(count > 0, &format!("{deed}: {count}"), "never done");
@@ -424,22 +425,20 @@ impl Soak {
         } else {
             report.skip("the module stays while it is used", "needs --module");
         }
-        for finding in &self.findings {
-            report.note(&format!("finding: {finding}"));
-        }
         report.expect(
             self.findings.is_empty(),
             "nothing that should not be",
             &format!(
-                "{} findings, with --seed={:#x}",
+                "{} findings, with --seed={:#x}\n{}",
                 self.findings.len(),
-                self.seed
+                self.seed,
+                self.findings.join("\n")
             ),
         );
     }
 
     /// With nobody left it can be unloaded, and is loaded again.
-    fn expect_unloading(&mut self, report: &mut Report) {
+    fn expect_unloading(&mut self, report: &mut Tap) {
         if !self.may_unload() {
             return;
         }
@@ -486,7 +485,7 @@ fn free_memory(heaps: &[String]) -> anyhow::Result<u64> {
 
 /// As much memory is free as was before, but for a margin: the kernel keeps
 /// structures of its own, for processes and stacks that it has seen.
-fn expect_memory(report: &mut Report, heaps: &[String], before: u64) {
+fn expect_memory(report: &mut Tap, heaps: &[String], before: u64) {
     let margin = hog::meminfo("MemTotal").unwrap_or(0) / 50 + (16 << 20);
     let back = || free_memory(heaps).is_ok_and(|now| now + margin >= before);
     let settled = heaps::settles(back);

@@ -66,7 +66,7 @@ impl Counters {
 const CONTIGUOUS_CAP: u64 = 16 << 20;
 
 /// What a heap keeps warm; the knobs are put back on drop.
-pub(crate) struct Warm<'t> {
+pub(crate) struct PoolFixture<'t> {
     target: &'t Target,
     /// A contiguous heap keeps nothing when it has no buffers.
     living: RefCell<Option<Buffer>>,
@@ -79,7 +79,10 @@ pub(crate) struct Warm<'t> {
 
 /// Runs a test with a heap that keeps nothing when it begins, or skips it where
 /// that cannot be had.
-pub(crate) fn with(target: &Target, test: impl FnOnce(&Warm<'_>) -> TestResult) -> TestResult {
+pub(crate) fn with(
+    target: &Target,
+    test: impl FnOnce(&PoolFixture<'_>) -> TestResult,
+) -> TestResult {
     if !target.is_ours() {
         return skip("the kernel's own heaps keep nothing warm");
     }
@@ -96,7 +99,7 @@ pub(crate) fn with(target: &Target, test: impl FnOnce(&Warm<'_>) -> TestResult) 
         return skip("pool_cap is 0: the heap keeps nothing warm");
     }
     let living = target.is_contiguous().then(|| target.heap.alloc(page()));
-    let warm = Warm {
+    let pool = PoolFixture {
         target,
         living: RefCell::new(living.transpose()?),
         counters: PathBuf::from("/sys/kernel/debug")
@@ -111,17 +114,17 @@ pub(crate) fn with(target: &Target, test: impl FnOnce(&Warm<'_>) -> TestResult) 
         cap_before: cap,
         trim_ms,
     };
-    if let Err(error) = std::fs::read_to_string(warm.counters.join("hits")) {
+    if let Err(error) = std::fs::read_to_string(pool.counters.join("hits")) {
         return skip(format!(
             "the counters in {} cannot be read: {error}; mount debugfs and run as root",
-            warm.counters.display()
+            pool.counters.display()
         ));
     }
     // A test shall not lose what it looks for because it was slow.
-    warm.set_trim_ms(NEVER_MS)?;
-    warm.empty()?;
-    let outcome = test(&warm)?;
-    warm.put_back()?;
+    pool.set_trim_ms(NEVER_MS)?;
+    pool.empty()?;
+    let outcome = test(&pool)?;
+    pool.put_back()?;
     Ok(outcome)
 }
 
@@ -133,7 +136,7 @@ pub(crate) fn held_by_all() -> Result<u64, Failure> {
         .sum())
 }
 
-impl Warm<'_> {
+impl PoolFixture<'_> {
     /// Bytes that may be kept in the test, unless it says otherwise.
     pub(crate) fn cap(&self) -> u64 {
         self.cap
@@ -242,7 +245,7 @@ impl Warm<'_> {
     }
 }
 
-impl Drop for Warm<'_> {
+impl Drop for PoolFixture<'_> {
     fn drop(&mut self) {
         // After a failure; it was written a moment ago with the same rights.
         let _ = self.put_back();

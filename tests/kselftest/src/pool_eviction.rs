@@ -11,9 +11,9 @@ use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::skip;
 use crate::patience::ample;
+use crate::pool_fixture;
 use crate::target::Target;
 use crate::target::page;
-use crate::warm;
 use dma_heap::importer::Direction;
 use dma_heap::pattern::Pattern;
 use std::time::Duration;
@@ -46,19 +46,19 @@ fn full_of_pages(target: &Target) -> TestResult {
     if small == 0 {
         return skip("a page of this kernel is a large block");
     }
-    warm::with(target, |warm| {
+    pool_fixture::with(target, |pool| {
         let cap = 2 * SIZE;
-        warm.set_cap(cap)?;
+        pool.set_cap(cap)?;
         let buffers = (0..=cap / small)
             .map(|_| target.heap.alloc(small))
             .collect::<Result<Vec<_>, _>>()?;
         drop(buffers);
-        warm.wait("the pool is full", || Ok(warm.held()? > cap - small))?;
+        pool.wait("the pool is full", || Ok(pool.held()? > cap - small))?;
         drop(target.heap.alloc(SIZE)?);
-        warm.wait("the large buffer is back", || Ok(warm.held()? > cap - SIZE))?;
-        let before = warm.counters()?;
+        pool.wait("the large buffer is back", || Ok(pool.held()? > cap - SIZE))?;
+        let before = pool.counters()?;
         let again = target.heap.alloc(SIZE)?;
-        let now = warm.since(&before)?;
+        let now = pool.since(&before)?;
         equal("what was kept of the next buffer", now.hits, again.len())?;
         Ok(Pass)
     })
@@ -70,7 +70,7 @@ fn last_buffer(target: &Target) -> TestResult {
         return skip("the heap does not promise contiguous buffers");
     }
     for written in [false, true] {
-        let outcome = warm::with(target, |warm| {
+        let outcome = pool_fixture::with(target, |pool| {
             let used = target.used();
             let buffer = target.heap.alloc(SIZE)?;
             if written {
@@ -78,12 +78,12 @@ fn last_buffer(target: &Target) -> TestResult {
             }
             drop(buffer);
             target.expect_used(used)?;
-            warm.wait("it is kept beside a living buffer", || {
-                Ok(warm.held()? >= SIZE)
+            pool.wait("it is kept beside a living buffer", || {
+                Ok(pool.held()? >= SIZE)
             })?;
-            warm.close_living();
+            pool.close_living();
             target.expect_used(Some(0))?;
-            equal("what is kept without buffers", warm.held()?, 0)?;
+            equal("what is kept without buffers", pool.held()?, 0)?;
             Ok(Pass)
         })?;
         if !matches!(outcome, Pass) {

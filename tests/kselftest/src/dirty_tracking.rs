@@ -18,11 +18,11 @@ use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::fail;
+use crate::pool_fixture;
+use crate::pool_fixture::Counters;
+use crate::pool_fixture::PoolFixture;
 use crate::target::Target;
 use crate::target::page;
-use crate::warm;
-use crate::warm::Counters;
-use crate::warm::Warm;
 use dma_heap::AllocOptions;
 use dma_heap::Buffer;
 use dma_heap::importer::Direction;
@@ -92,24 +92,24 @@ fn come_again(
     way: impl FnOnce(Buffer) -> Result<(), Failure>,
     check: impl FnOnce(&Counters, u64) -> Result<(), Failure>,
 ) -> TestResult {
-    warm::with(target, |warm| {
-        let before = warm.counters()?;
+    pool_fixture::with(target, |pool| {
+        let before = pool.counters()?;
         let size = buffer.len();
         let used = target.used().map(|used| used.saturating_sub(size));
         way(buffer)?;
         target.expect_used(used)?;
-        let back = warm.wait_zeroed(&before, size)?;
+        let back = pool.wait_zeroed(&before, size)?;
         equal("what came back", back.returned(), size)?;
         check(&back, size)?;
         equal("what anybody zeroed", back.zeroed(), back.returned_dirty)?;
-        expect_hit(target, warm, &before, size)
+        expect_hit(target, pool, &before, size)
     })
 }
 
 /// Allocates `size` bytes, which must be what the heap has kept, and zero.
-fn expect_hit(target: &Target, warm: &Warm<'_>, before: &Counters, size: u64) -> TestResult {
+fn expect_hit(target: &Target, pool: &PoolFixture<'_>, before: &Counters, size: u64) -> TestResult {
     let again = target.heap.alloc(size)?;
-    let now = warm.since(before)?;
+    let now = pool.since(before)?;
     equal("what was kept of the next buffer", now.hits, size)?;
     equal("what was not", now.misses, 0)?;
     equal("what the next buffer had to zero", now.zeroed_inline, 0)?;
@@ -355,15 +355,15 @@ fn in_one_place(target: &Target) -> TestResult {
 
 /// Without time for the background: then it is the next buffer that zeroes.
 fn at_once(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
+    pool_fixture::with(target, |pool| {
         for _ in 0..4 {
-            let before = warm.counters()?;
+            let before = pool.counters()?;
             let buffer = target.heap.alloc(SIZE)?;
             fill(&mut buffer.map()?, Pattern::random()?)?;
             drop(buffer);
             let again = target.heap.alloc(SIZE)?;
             expect(&again.map()?, |_| 0)?;
-            let now = warm.since(&before)?;
+            let now = pool.since(&before)?;
             equal("hits and misses", now.hits + now.misses, 2 * SIZE)?;
         }
         Ok(Pass)

@@ -47,7 +47,7 @@ const MAY_BE_LATE: usize = 3;
 const BITS: u32 = 28;
 
 /// Where a heap counts its mappings, and the knob, which is put back on drop.
-pub(crate) struct Kept {
+pub(crate) struct MappingCache {
     counters: PathBuf,
     knob: PathBuf,
 }
@@ -59,7 +59,7 @@ pub(crate) struct Mappings {
     dropped: u64,
 }
 
-impl Kept {
+impl MappingCache {
     pub(crate) fn mappings(&self) -> Result<Mappings, Failure> {
         let counter = |name| -> Result<u64, Failure> {
             Ok(std::fs::read_to_string(self.counters.join(name))?
@@ -96,7 +96,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for MappingCache {
     fn drop(&mut self) {
         // A test that could not set it has said so.
         drop(self.set(true));
@@ -104,55 +104,58 @@ impl Drop for Kept {
 }
 
 /// Runs a test, or skips it where mappings are not kept or cannot be counted.
-pub(crate) fn with_counters(target: &Target, test: impl FnOnce(&Kept) -> TestResult) -> TestResult {
+pub(crate) fn with_counters(
+    target: &Target,
+    test: impl FnOnce(&MappingCache) -> TestResult,
+) -> TestResult {
     if !target.is_ours() {
         return skip("the kernel's own heaps keep no mappings");
     }
     let Some(sysfs) = target.info().sysfs.clone() else {
         return skip("the heap has no directory in sysfs");
     };
-    let kept = Kept {
+    let cache = MappingCache {
         counters: PathBuf::from("/sys/kernel/debug")
             .join(MODULE_NAME)
             .join(target.name()),
         knob: sysfs.join("keep_mappings"),
     };
-    if let Err(Failure(why)) = kept.mappings() {
+    if let Err(Failure(why)) = cache.mappings() {
         return skip(format!(
             "the counters in {} cannot be read: {why}; mount debugfs and run as root",
-            kept.counters.display()
+            cache.counters.display()
         ));
     }
-    test(&kept)
+    test(&cache)
 }
 
 /// Runs such a test with a device without limits.
-fn with(target: &Target, test: impl FnOnce(&Kept, &Importer) -> TestResult) -> TestResult {
-    with_counters(target, |kept| {
-        device::with_any(|importer| test(kept, importer))
+fn with(target: &Target, test: impl FnOnce(&MappingCache, &Importer) -> TestResult) -> TestResult {
+    with_counters(target, |cache| {
+        device::with_any(|importer| test(cache, importer))
     })
 }
 
 /// Runs such a test with the hardware that an IOMMU gives few addresses to.
 pub(crate) fn with_few_addresses(
     target: &Target,
-    test: impl FnOnce(&Kept, &Importer, u64) -> TestResult,
+    test: impl FnOnce(&MappingCache, &Importer, u64) -> TestResult,
 ) -> TestResult {
-    with_counters(target, |kept| {
+    with_counters(target, |cache| {
         device::with_edu(|edu| match device::edu_iommu_bits()? {
             None => skip("needs an IOMMU before the device"),
             Some(bits) if bits > BITS => skip(format!(
                 "needs an edu device of few address bits (edu_mask_bits={BITS})"
             )),
-            Some(bits) => test(kept, edu, 1 << bits),
+            Some(bits) => test(cache, edu, 1 << bits),
         })
     })
 }
 
 fn made_once(target: &Target) -> TestResult {
-    with(target, |kept, importer| {
+    with(target, |cache, importer| {
         let (buffer, pattern) = target.filled(LARGE)?;
-        let before = kept.mappings()?;
+        let before = cache.mappings()?;
         for _ in 0..2 {
             let attachment = importer.attach(&buffer)?;
             for _ in 0..5 {
@@ -164,26 +167,26 @@ fn made_once(target: &Target) -> TestResult {
         }
         // A bounce buffer is never kept.
         let made = if device::all_bounce()? { 10 } else { 2 };
-        kept.expect("mappings of two attachments", before, made, 0)?;
+        cache.expect("mappings of two attachments", before, made, 0)?;
         Ok(Pass)
     })
 }
 
 fn other_direction(target: &Target) -> TestResult {
-    with(target, |kept, importer| {
+    with(target, |cache, importer| {
         let (buffer, _) = target.filled(LARGE)?;
         let attachment = importer.attach(&buffer)?;
-        let before = kept.mappings()?;
+        let before = cache.mappings()?;
         for direction in Direction::ALL {
             attachment.map(direction)?.release()?;
         }
-        kept.expect("mappings in three directions", before, 3, 0)?;
+        cache.expect("mappings in three directions", before, 3, 0)?;
         // A second outstanding one shares the first's.
         let (first, second) = (
             attachment.map(Direction::Both)?,
             attachment.map(Direction::Both)?,
         );
-        kept.expect("with two at a time", before, 4, 0)?;
+        cache.expect("with two at a time", before, 4, 0)?;
         first.release()?;
         second.release()?;
         Ok(Pass)
@@ -191,7 +194,7 @@ fn other_direction(target: &Target) -> TestResult {
 }
 
 fn not_kept(target: &Target) -> TestResult {
-    with(target, |kept, importer| {
+    with(target, |cache, importer| {
         if device::all_bounce()? {
             return skip("no mapping is kept on a machine where every device bounces");
         }
@@ -199,20 +202,20 @@ fn not_kept(target: &Target) -> TestResult {
         let (first, second) = (importer.attach(&buffer)?, importer.attach(&buffer)?);
         first.map(Direction::ToDevice)?.release()?;
         let outstanding = second.map(Direction::ToDevice)?;
-        let before = kept.mappings()?;
-        kept.set(false)?;
-        kept.expect("when the knob was set", before, 0, 1)?;
+        let before = cache.mappings()?;
+        cache.set(false)?;
+        cache.expect("when the knob was set", before, 0, 1)?;
         device_reads(&outstanding, &buffer, pattern)?;
         outstanding.release()?;
         for _ in 0..3 {
             second.map(Direction::ToDevice)?.release()?;
         }
-        kept.expect("while it was set", before, 3, 1)?;
-        kept.set(true)?;
+        cache.expect("while it was set", before, 3, 1)?;
+        cache.set(true)?;
         for _ in 0..3 {
             second.map(Direction::ToDevice)?.release()?;
         }
-        kept.expect("after it was set back", before, 4, 1)?;
+        cache.expect("after it was set back", before, 4, 1)?;
         Ok(Pass)
     })
 }
@@ -220,7 +223,7 @@ fn not_kept(target: &Target) -> TestResult {
 /// Devices attach, map, read and detach in threads of their own, while the knob
 /// is turned and the CPU opens brackets.
 fn knob_in_use(target: &Target) -> TestResult {
-    with(target, |kept, _| {
+    with(target, |cache, _| {
         let (buffer, pattern) = target.filled(256 << 10)?;
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -243,7 +246,7 @@ fn knob_in_use(target: &Target) -> TestResult {
             let knob = scope.spawn(|| {
                 let mut keep = false;
                 while !done.load(Ordering::Relaxed) {
-                    kept.set(keep)?;
+                    cache.set(keep)?;
                     keep = !keep;
                     crate::mmap::expect(&buffer.map()?, |index| pattern.word(index))?;
                 }
@@ -266,14 +269,14 @@ fn knob_in_use(target: &Target) -> TestResult {
 /// have, though nobody uses them: those of the first few, but for one that is in
 /// use. What other devices keep elsewhere is of no help.
 fn room_is_made(target: &Target) -> TestResult {
-    with_few_addresses(target, |kept, edu, addresses| {
+    with_few_addresses(target, |cache, edu, addresses| {
         let (first, first_pattern) = target.filled(PIECE)?;
         let (second, second_pattern) = target.filled(PIECE)?;
         let half = addresses / PIECE * 3 / 4;
         let other = Importer::with_device(DeviceSettings::default())?;
         let elsewhere = other.attach(&first)?;
         elsewhere.map(Direction::Both)?.release()?;
-        let before = kept.mappings()?;
+        let before = cache.mappings()?;
         let attach = |buffer| -> Result<Vec<_>, Failure> {
             (0..half).map(|_| Ok(edu.attach(buffer)?)).collect()
         };
@@ -281,7 +284,7 @@ fn room_is_made(target: &Target) -> TestResult {
         for attachment in &firsts {
             attachment.map(Direction::Both)?.release()?;
         }
-        kept.expect("mappings of the first buffer", before, half, 0)?;
+        cache.expect("mappings of the first buffer", before, half, 0)?;
         let Some(in_use) = firsts.first() else {
             return fail("the IOMMU has not enough addresses for one buffer");
         };
@@ -300,7 +303,7 @@ fn room_is_made(target: &Target) -> TestResult {
                 Ok(mapping) => mapping.release()?,
             }
         }
-        let dropped = kept.mappings()?.dropped - before.dropped;
+        let dropped = cache.mappings()?.dropped - before.dropped;
         // Some addresses are no device's, and pieces may lie apart.
         let room = addresses / PIECE;
         let fewest = 2 * half - room;
@@ -312,9 +315,9 @@ fn room_is_made(target: &Target) -> TestResult {
         }
 
         // What was in use has stayed, as have those that were used last.
-        let before = kept.mappings()?;
+        let before = cache.mappings()?;
         elsewhere.map(Direction::Both)?.release()?;
-        kept.expect("of a device elsewhere", before, 0, 0)?;
+        cache.expect("of a device elsewhere", before, 0, 0)?;
         for (mapping, buffer, pattern) in [
             (Some(in_use), &first, first_pattern),
             (
@@ -348,7 +351,7 @@ fn room_is_made(target: &Target) -> TestResult {
                 &device::pattern_bytes(pattern, usize::try_from(last)?, 64),
             )?;
         }
-        kept.expect("of those used last", before, 0, 0)?;
+        cache.expect("of those used last", before, 0, 0)?;
         Ok(Pass)
     })
 }

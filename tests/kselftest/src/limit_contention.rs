@@ -74,7 +74,7 @@ fn not_felt(target: &Target) -> TestResult {
     };
     let node = || target.heap.as_fd().try_clone_to_owned();
     let (mut near, far) = UnixStream::pair()?;
-    let mut crowd = child::command(Role::Crowd, target.name(), LEFT * page())?
+    let mut crowd = child::command(Role::Contender, target.name(), LEFT * page())?
         .uid(REFUSED)
         .gid(REFUSED)
         .stdin(node()?)

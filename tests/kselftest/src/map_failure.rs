@@ -4,7 +4,7 @@
 
 use crate::Test;
 use crate::edu::FLUSH;
-use crate::kept;
+use crate::mapping_cache;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
@@ -60,13 +60,13 @@ const ROUNDS: usize = 10;
 const STRIKES: usize = 3;
 
 fn fails_at_once(target: &Target) -> TestResult {
-    kept::with_few_addresses(target, |kept, edu, addresses| {
-        let (buffer, _) = target.filled(kept::PIECE)?;
+    mapping_cache::with_few_addresses(target, |cache, edu, addresses| {
+        let (buffer, _) = target.filled(mapping_cache::PIECE)?;
         let mut mappings = Vec::new();
         let mut is_flushed = false;
         let full = loop {
             let attachment = edu.attach(&buffer)?;
-            if mappings.len() as u64 > addresses / kept::PIECE {
+            if mappings.len() as u64 > addresses / mapping_cache::PIECE {
                 return fail("the IOMMU has more addresses than the device");
             }
             match errno(attachment.map(Direction::Both)) {
@@ -85,7 +85,7 @@ fn fails_at_once(target: &Target) -> TestResult {
         let other = Importer::with_device(DeviceSettings::default())?;
         let elsewhere = other.attach(&buffer)?;
         elsewhere.map(Direction::Both)?.release()?;
-        let before = kept.mappings()?;
+        let before = cache.mappings()?;
         let keep = || -> Result<(), Failure> { Ok(elsewhere.map(Direction::Both)?.release()?) };
         let mut ours = Duration::MAX;
         let mut strikes = 0;
@@ -102,7 +102,7 @@ fn fails_at_once(target: &Target) -> TestResult {
                 keep()?;
                 Ok(Duration::ZERO)
             })?;
-            kept.expect("of a device elsewhere", before, 0, 0)?;
+            cache.expect("of a device elsewhere", before, 0, 0)?;
             ours = ours.min(median(times));
             match lateness(&polls) {
                 None => {
@@ -223,7 +223,7 @@ fn kernels_own(target: &Target, edu: &Importer) -> Result<Option<Duration>, Fail
     let Ok(heap) = Heap::open(name) else {
         return Ok(None);
     };
-    let buffer = heap.alloc(kept::PIECE)?;
+    let buffer = heap.alloc(mapping_cache::PIECE)?;
     let attachment = edu.attach(&buffer)?;
     let times = (0..TRIES)
         .map(|_| failing(&attachment))
