@@ -51,9 +51,9 @@ def measure(target: str, arch: str) -> int:
             files.append(LOGS / f"{run.name}.json")
             run.log("out").rename(files[-1])
     if files:
-        command = [BUILD / "amd64/dmaheap", "bench-report", "--json", BUILD / f"{target}.json",
-                   "--svg", BUILD / f"{target}.svg", *files]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [BUILD / "amd64/dmaheap", "bench-report", "--json", BUILD / f"{target}.json", "--svg",
+             BUILD / f"{target}.svg", *files], check=False, stdout=subprocess.PIPE, text=True)
         (LOGS / f"{target}.txt").write_text(done.stdout)
         say("", done.stdout, f"All of it: build/{target}.json, build/{target}.svg")
         if done.returncode and not complaints:

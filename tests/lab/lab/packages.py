@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from lab import debian
@@ -148,7 +149,7 @@ class Test:
         self.step("pack the source", "packages-source", lambda log: log.run(
             "tar", "-C", SRC, "-cf", self.source, "--no-recursion", *sources()))
 
-    def step(self, text: str, log: str, work: functools.partial[object] | object) -> None:
+    def step(self, text: str, log: str, work: Callable[[Log], object]) -> None:
         """A step for this architecture."""
         step(f"{text} for {self.arch}", f"{log}-{self.arch}", work)
 
