@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""make bench: measures our heaps against the kernel's own, in machines with two processors
-each and then, to count instructions, with one.
-
-make bench-maps: measures how long a device takes to map and unmap a buffer of either, in
-machines that differ in what stands before the device."""
+"""make bench: measures our heaps against the kernel's own. make bench-maps: measures how long
+a device takes to map and unmap a buffer of either, by what stands before the device. The
+machines are those of the table."""
 
 import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 from lab import machines
 from lab.build import Build
@@ -47,7 +44,7 @@ def measure(target: str, arch: str) -> int:
         if DRY or SHOW:
             continue
         complaints += what_went_wrong(run, status)
-        if is_run(run.log("out")):
+        if run.log("out").exists() and run.log("out").read_bytes()[:1] == b"{":
             files.append(LOGS / f"{run.name}.json")
             run.log("out").rename(files[-1])
     if files:
@@ -72,19 +69,14 @@ def prepare_run(build: Build, one: Machine) -> Run:
     return run
 
 
-def is_run(out: Path) -> bool:
-    """Has a machine printed any of what the report is made of?"""
-    return out.exists() and out.read_bytes()[:1] == b"{"
-
-
 def what_went_wrong(run: Run, status: int) -> list[str]:
     """With a machine, for people."""
     console, out, complaints = run.log("console"), run.log("out"), []
     if status:
-        said = "" if is_run(out) or not out.exists() else out.read_text(errors="replace")
+        lines = out.read_text(errors="replace").splitlines() if out.exists() else []
         complaints.append(f"the machine {run.name} ended with status {status}; its kernel log is"
-                          f" {shown(console)}. {said}")
-    # The kernel's own heaps alone: nobody has set the mark of the first load.
+                          f" {shown(console)}. " + " ".join(lines[-3:])[-600:])
+    # The kernel's own heaps alone: nothing has set the mark of the first load.
     if "control" not in run.name and console.exists():
         text, good = log_check(console.read_text(errors="replace").splitlines())
         if not good:

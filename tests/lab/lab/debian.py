@@ -7,14 +7,16 @@ stock kernel's modules in /lib/modules. Nothing of ours is in the image."""
 
 import hashlib
 import re
+import shlex
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab import machines
 from lab.kernels import Kernel
 from lab.machines import Run, machine
-from lab.steps import CACHE, DRY, GUEST, LabError, Log, digest, step
+from lab.steps import CACHE, GUEST, LabError, Log, digest, step
 
 DEBIANS = CACHE / "debian"
 CONFIGURE = GUEST / "debian/configure-root.sh"
@@ -29,28 +31,25 @@ def packages(name: str) -> list[str]:
 def root(kernel: Kernel, name: str) -> Path:
     """The image of a root; made, unless it is there. A change to what makes it makes it anew.
     For another architecture a machine does that, with the kernel's initramfs."""
-    arch = kernel.arch.name
-    folder, key = DEBIANS / f"{arch}-{name}.tmp", digest(
-        fetch, download, configure, configure_there, pack, CONFIGURE, *packages(name))
-    image, temporary = DEBIANS / f"{arch}-{name}-{key}.img", folder / "image"
+    arch, native = kernel.arch.name, kernel.arch.name == "amd64"
+    key = digest(fetch, download, chroot, pack, CONFIGURE, *packages(name))
+    image, folder = DEBIANS / f"{arch}-{name}-{key}.img", DEBIANS / f"{arch}-{name}.tmp"
     if image.exists():
         return image
-    if not DRY:
+
+    def work(log: Log) -> None:
         for old in [folder, *DEBIANS.glob(f"{arch}-{name}-*")]:
-            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-    step(f"fetch packages of a Debian root for {arch}", f"debian-fetch-{arch}",
-         lambda log: fetch(log, arch, folder / "root", packages(name)))
-    if arch == "amd64":
-        step(f"configure the Debian root for {arch}", f"debian-configure-{arch}",
-             lambda log: configure(log, folder / "root"))
-    step(f"make an image of the Debian root for {arch}", f"debian-image-{arch}",
-         lambda log: pack(log, folder / "root", temporary))
-    if arch != "amd64":
-        step(f"configure the Debian root for {arch} in a machine of it",
-             f"debian-configure-{arch}", lambda log: configure_there(log, kernel, temporary))
-    if not DRY:
-        temporary.rename(image)
-        shutil.rmtree(folder)
+            log.run("rm", "-rf", "--one-file-system", old)
+        fetch(log, arch, folder / "root", packages(name))
+        if native:
+            log.run(*chroot(folder / "root", "sh", "/debs/configure-root"))
+        pack(log, folder / "root", folder / "image")
+        if not native:
+            configure_there(log, kernel, folder / "image")
+        (folder / "image").rename(image)
+        log.run("rm", "-rf", "--one-file-system", folder)
+    step(f"make a Debian root for {arch}" + ("" if native else ", in a machine of it"),
+         f"debian-{name}-{arch}", work)
     return image
 
 
@@ -79,7 +78,7 @@ def fetch(log: Log, arch: str, folder: Path, names: list[str]) -> None:
     for deb in essential.glob("*.deb"):
         log.run("dpkg-deb", "-x", deb, folder)
         (debs / deb.name).unlink()
-    for name in "lab", "usr/lib/modules", "var/lib/dpkg":
+    for name in "lab", "usr/lib/modules":
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "var/lib/dpkg/status").touch()
     shutil.copy(CONFIGURE, debs / "configure-root")
@@ -89,21 +88,20 @@ def fetch(log: Log, arch: str, folder: Path, names: list[str]) -> None:
     (folder / "etc/machine-id").write_text(f"{identity}\n")
 
 
-def configure(log: Log, folder: Path) -> None:
-    """Installs the packages, in a chroot."""
-    log.run("mount", "-t", "proc", "proc", folder / "proc")
-    log.run("mount", "--rbind", "/dev", folder / "dev")
-    log.run("chroot", folder, "sh", "/debs/configure-root")
-    log.run("umount", "-R", folder / "dev")
-    log.run("umount", folder / "proc")
+def chroot(folder: Path, *argv: str, mounts: Sequence[str | Path] = ()) -> list[str]:
+    """A command in a root, with mounts that end with it."""
+    lines = [["cd", str(folder)], ["mount", "-t", "proc", "proc", "proc"],
+             ["mount", "--rbind", "/dev", "dev"], ["mount", "-t", "tmpfs", "run", "run"],
+             *([["mount", *map(str, mounts)]] if mounts else []), ["exec", "chroot", ".", *argv]]
+    return ["unshare", "--mount", "sh", "-ec", "\n".join(map(shlex.join, lines))]
 
 
 def configure_there(log: Log, kernel: Kernel, image: Path) -> None:
     """The same in a machine of the image's architecture."""
-    run = Run(kernel, machine("debian-configure"), f"debian-configure-{kernel.arch.name}",
+    one = Run(kernel, machine("debian-configure"), f"debian-configure-{kernel.arch.name}",
               arguments=disk(image))
-    status = run.boot()
-    log.say(run.log("out").read_text(errors="replace"))
+    status = one.boot()
+    log.say(one.log("out").read_text(errors="replace"))
     if status:
         raise LabError(f"the machine ended with status {status}.")
 

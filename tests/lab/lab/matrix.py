@@ -10,7 +10,6 @@ import functools
 import re
 import subprocess
 import threading
-import traceback
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -33,15 +32,14 @@ def chosen(pattern: str) -> list[str]:
 
 
 def test_matrix(pattern: str) -> int:
-    """The kernels of this root's suite. The programs do not depend on them, so they are built
-    while the first ones are being prepared."""
+    """The kernels of this root's suite, two at a time. The programs do not depend on them, so
+    they are built while the first ones are being prepared."""
     kernels = [kernel(name) for name in chosen(pattern)
                if machines.kernel_table(name)["suite"] == SUITE]
     crates()
     with ThreadPoolExecutor(1) as builder:
-        programs = {arch: builder.submit(Build(kernel_).programs) for arch, kernel_ in
-                    {one.arch.name: one for one in kernels}.items()}
-        # Machines that run, and kernels that are being prepared.
+        programs = {arch: builder.submit(Build(one).programs)
+                    for arch, one in {one.arch.name: one for one in kernels}.items()}
         lanes(*(functools.partial(attempt, one, programs[one.arch.name]) for one in kernels),
               width=2)
     return 0
@@ -49,37 +47,28 @@ def test_matrix(pattern: str) -> int:
 
 def attempt(one: Kernel, programs: Future[None]) -> None:
     """One kernel. What fails here is told in the table."""
-    reason = ""
     try:
         one.lists.refresh()
         one.source_lists.refresh()
         if one.arch.name == "armhf":
             one.lists.unverified()
-        if one.find():
-            test(one, programs)
-        else:
-            reason = missing(one)
+        if not one.find():
+            trouble = f" (not read anew: {one.lists.trouble})" if one.lists.trouble else ""
+            raise LabError(
+                f"no kernel {one.flavour} of {' '.join(one.series) or 'a supported series'} with"
+                " its source in the package lists, which have:"
+                f" {' '.join(one.all_series()) or 'none'}{trouble}")
+        test(one, programs)
     except LabError as error:
-        reason = error.args[0]
+        write(f"{one.label}.reason", error.args[0])
     except (OSError, subprocess.SubprocessError) as error:
-        traceback.print_exc()
-        reason = f"it ended before its results were there: {error}"
-    if reason:
-        (MATRIX / f"{one.label}.reason").write_text(f"{reason}\n")
-
-
-def missing(one: Kernel) -> str:
-    """Why there is no such kernel."""
-    trouble = f" (not read anew: {one.lists.trouble})" if one.lists.trouble else ""
-    return (f"no kernel {one.flavour} of {' '.join(one.series) or 'a supported series'} with its"
-            " source in the package lists, which have:"
-            f" {' '.join(one.all_series()) or 'none'}{trouble}")
+        write(f"{one.label}.reason", f"it ended before its results were there: {error}")
 
 
 def test(one: Kernel, programs: Future[None]) -> None:
     """Builds, boots, and leaves the results."""
     say(f"  kernel {one.release} (Debian package {one.package}) for {one.label}")
-    (MATRIX / f"{one.label}.release").write_text(f"{one.release}\n")
+    write(f"{one.label}.release", one.release)
     build, results = Build(one), Results(MATRIX / one.label, fresh=True)
     one.prepare()
     build.stock_modules()
@@ -96,13 +85,17 @@ def test(one: Kernel, programs: Future[None]) -> None:
     test_boot(Run(one, machine("suite"), seconds=1800), results)
     if not (DRY or SHOW):
         summary = results.summary()
-        (MATRIX / f"{one.label}.log").write_text(f"{summary.text}\n{summary.last}\n")
+        write(f"{one.label}.log", f"{summary.text}\n{summary.last}")
+
+
+def write(name: str, text: str) -> None:
+    """A file of MATRIX."""
+    (MATRIX / name).write_text(f"{text}\n")
 
 
 def read(name: str) -> str:
-    """What a file of MATRIX says, if there is one."""
-    file = MATRIX / name
-    return file.read_text().rstrip("\n") if file.exists() else ""
+    """What it says, if it is there."""
+    return (MATRIX / name).read_text().rstrip("\n") if (MATRIX / name).exists() else ""
 
 
 def outcome(name: str) -> tuple[str, str]:
@@ -118,10 +111,9 @@ def matrix_table(pattern: str) -> int:
     if DRY or SHOW:
         return 0
     found = {name: outcome(name) for name in chosen(pattern)}
-    for name, (word, _) in found.items():
-        if word == "failed":
-            say("", f"{name}:", *(line for line in read(f"{name}.log").splitlines()[:-1]
-                                  if not line.startswith(("  ok ", "    skipped"))))
+    for name in (name for name, (word, _) in found.items() if word == "failed"):
+        say("", f"{name}:", *(line for line in read(f"{name}.log").splitlines()[:-1]
+                              if not line.startswith(("  ok ", "    skipped"))))
     say("", f"  {'kernel':<15} {'release':<26} result",
         *(f"  {name:<15} {read(f'{name}.release') or '-':<26} {text}"
           for name, (_, text) in found.items()), "")

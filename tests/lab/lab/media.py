@@ -19,6 +19,7 @@ from lab.kernels import kernel
 from lab.machines import Run, machine, test_boot
 from lab.results import Results
 from lab.steps import BUILD, DRY, LOGS, SHOW, lanes, say
+from lab.tests import prepare_one
 
 
 def test_media(arches: str) -> int:
@@ -26,10 +27,7 @@ def test_media(arches: str) -> int:
     results, found = Results(fresh=True), machines.group("test-media")
 
     def lane(arch: str) -> None:
-        build = Build(kernel(arch))
-        build.prepare_tests()
-        build.programs()
-        build.tests_initramfs()
+        build = prepare_one(arch)
         for name in (one.name for where, one in found if where == arch):
             test_boot(debian.run(build.kernel, name), results)
     lanes(*(functools.partial(lane, arch) for arch in arches.split()))

@@ -24,6 +24,7 @@ from lab.steps import (BUILD, CACHE, DRY, GUEST, LOGS, SHOW, SRC, LabError, Log,
                        output, say, step, timed)
 
 PACKAGES = BUILD / "packages"
+FIRMWARE = Path("/usr/share/OVMF")
 
 
 def deb(arch: str) -> int:
@@ -34,9 +35,7 @@ def deb(arch: str) -> int:
     # What it has to say that is no error stays in its log.
     step(f"look at the packages for {arch} (lintian)", f"lintian-{arch}", lambda log: log.run(
         "lintian", "--fail-on", "error", *(PACKAGES / arch).glob("*.changes")))
-    files = sorted((PACKAGES / arch).glob("*.deb"))
-    say("", output("ls", "-sh", *(file.relative_to(BUILD) for file in files), cwd=BUILD))
-    return 0
+    return show(f"packages/{arch}/*.deb")
 
 
 def dist() -> int:
@@ -44,16 +43,19 @@ def dist() -> int:
     name = f"rust-dma-heap-{version()}"
 
     def work(log: Log) -> None:
-        with tempfile.TemporaryDirectory(dir=BUILD) as folder, tempfile.TemporaryFile() as tar:
+        with tempfile.TemporaryDirectory(dir=BUILD) as folder:
             copy_source(log, Path(folder, name), vendor=True)
-            log.run("tar", "-C", folder, "-c", "--sort=name", "--owner=0", "--group=0", name,
-                    stdout=tar)
-            tar.seek(0)
-            with (BUILD / f"{name}.tar.xz").open("wb") as out:
-                log.run("xz", "-T0", "-3", stdin=tar, stdout=out)
+            log.run("tar", "-C", folder, "-cf", BUILD / f"{name}.tar.xz", "-I", "xz -T0 -3",
+                    "--sort=name", "--owner=0", "--group=0", name)
     crates()
     step("pack the source with its crates", "dist", work)
-    say(output("ls", "-sh", f"build/{name}.tar.xz", cwd=SRC))
+    return show(f"{name}.tar.xz")
+
+
+def show(pattern: str) -> int:
+    """What was made, for people."""
+    for file in sorted(BUILD.glob(pattern)) if not DRY else []:
+        say(output("ls", "-sh", file.relative_to(SRC), cwd=SRC))
     return 0
 
 
@@ -68,23 +70,22 @@ def need_crates() -> None:
         crates()
 
 
-def copy_source(log: Log, folder: Path, vendor: bool = False) -> None:
+def copy_source(log: Log, folder: Path, vendor: bool) -> None:
     """The source as it is packed, without what git ignores; vendor says: with its crates."""
     beside = [str(file.relative_to(SRC)) for file in (SRC / "vendor").rglob("*") if file.is_file()]
     for name in sources() + beside:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(SRC / name, target)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(SRC / name, folder / name)
     if vendor:
+        place = folder / "vendor"
         config = log.output("cargo", "vendor", "--manifest-path", folder / "tools/Cargo.toml",
-                            "--locked", "--offline", folder / "vendor")
+                            "--locked", "--offline", place)
         # As cargo reads it from anywhere.
-        (folder / "vendor/config.toml").write_text(
-            config.replace(str(folder / "vendor"), "vendor"))
+        (place / "config.toml").write_text(config.replace(str(place), "vendor"))
 
 
 def build_packages(log: Log, arch: str, newer: str = "") -> None:
-    """The packages of this source; with a newer version, of the source as `make dist` packs
+    """The packages of this source; or in a newer version, of the source as `make dist` packs
     it, where there is no network."""
     # The folder's name is in what cargo compares: another one would compile all anew.
     folder = PACKAGES / arch / "source"
@@ -107,85 +108,77 @@ def build_packages(log: Log, arch: str, newer: str = "") -> None:
 def test_packages(arches: str) -> int:
     """make test-packages: on one architecture, or on both."""
     results, tests = Results(fresh=True), {"amd64": test_amd64, "arm64": test_arm64}
-    for arch in arches.split():
-        if arch not in tests:
-            raise LabError(f"no such architecture: {arch}", "PACKAGES=amd64, PACKAGES=arm64.")
+    if unknown := set(arches.split()) - set(tests):
+        raise LabError(f"no such architecture: {' '.join(unknown)}", "There are: amd64 arm64")
     need_crates()
-    lanes(*(functools.partial(lambda arch: tests[arch](Test(arch, results)), arch)
+    lanes(*(functools.partial(lambda arch: tests[arch](PackageTest(arch, results)), arch)
             for arch in arches.split()))
     return results.finish()
 
 
-class Test:
-    """What the tests of one architecture have in common: a kernel, a root with an image of
-    it, and a repository."""
+def kernel_packages(release: str, package: str) -> list[str]:
+    """Image, headers and source of a kernel."""
+    series = ".".join(release.split(".")[:2])
+    return [f"{name}={package}" for name in (
+        f"linux-image-{release}", f"linux-headers-{release}", f"linux-source-{series}")]
+
+
+class PackageTest:
+    """What the tests of one architecture have in common: a kernel, our packages, a root with
+    an image, and a repository of all that is needed there."""
 
     def __init__(self, arch: str, results: Results) -> None:
         self.arch, self.results, self.kernel = arch, results, kernel(arch)
         self.out = self.kernel.out = PACKAGES / arch / "machine"
         self.root = debian.DEBIANS / f"packages-{arch}"
         self.repository = debian.DEBIANS / f"packages-{arch}-repository"
-        self.image, self.repository_image = (Path(f"{folder}.img")
-                                             for folder in (self.root, self.repository))
-        self.source, self.fresh = self.out / "source.tar", Path()
-        # Another kernel than the lab's, once there is one.
-        self.vmlinuz: Path | None = None
-
-    def prepare(self) -> None:
-        """Our packages and a fresh root."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.kernel.choose()
-        step(f"fetch the kernel for {self.arch}", f"kernel-fetch-{self.arch}", self.kernel.fetch)
-        Build(self.kernel).stock_modules()
-        if not DRY:
-            write_initramfs(self.out / "initramfs.cpio", self.kernel.busybox, self.kernel.modules)
-            for old in (PACKAGES / self.arch).glob("*.deb"):
-                old.unlink()
-
-        def fresh_root() -> None:
-            self.fresh = debian.root(self.kernel, "packages")
-        lanes(fresh_root, lambda: self.step("build Debian packages", "deb",
-                                            lambda log: build_packages(log, self.arch)))
-        self.step("pack the source", "packages-source", lambda log: log.run(
-            "tar", "-C", SRC, "-cf", self.source, "--no-recursion", *sources()))
+        self.image, self.source = Path(f"{self.root}.img"), self.out / "source.tar"
+        self.fresh, self.vmlinuz = Path(), Path()
 
     def step(self, text: str, log: str, work: Callable[[Log], object]) -> None:
         """A step for this architecture."""
         step(f"{text} for {self.arch}", f"{log}-{self.arch}", work)
 
+    def prepare(self) -> None:
+        """Our packages and a fresh root."""
+        self.kernel.choose()
+        self.step("fetch the kernel", "kernel-fetch", self.kernel.fetch)
+        self.vmlinuz = self.kernel.image
+        Build(self.kernel).stock_modules()
+
+        def build(log: Log) -> None:
+            shutil.rmtree(PACKAGES / self.arch, ignore_errors=True)
+            self.out.mkdir(parents=True)
+            build_packages(log, self.arch)
+            log.run("tar", "-C", SRC, "-cf", self.source, "--no-recursion", *sources())
+            write_initramfs(self.out / "initramfs.cpio", self.kernel.busybox, self.kernel.modules)
+        self.step("build Debian packages", "deb", build)
+        self.fresh = debian.root(self.kernel, "packages")
+
     def fill_repository(self, log: Log, *names: str) -> None:
-        """Packages and ours, with all that they depend on, as apt likes it."""
+        """Packages and ours, with all that they depend on."""
         shutil.rmtree(self.repository, ignore_errors=True)
         debs, ours = self.repository / "debs", list((PACKAGES / self.arch).glob("*.deb"))
         debian.download(log, self.arch, debs, "?essential", *debian.packages("packages"),
-                        *self.kernel_packages(self.kernel.release, self.kernel.package),
-                        "linux-base/trixie-backports", *names, *map(str, ours))
-        shutil.rmtree(debs / "partial")
+                        "linux-base/trixie-backports", *names, *map(str, ours),
+                        *kernel_packages(self.kernel.release, self.kernel.package))
         for file in ours:
             shutil.copy(file, debs)
-        self.index(log)
 
     def index(self, log: Log) -> None:
-        """The repository's list."""
+        """As apt likes it."""
         with (self.repository / "Packages").open("wb") as out:
             log.run("dpkg-scanpackages", "--multiversion", "debs", cwd=self.repository, stdout=out)
-
-    @staticmethod
-    def kernel_packages(release: str, package: str) -> list[str]:
-        """Image, headers and source of a kernel."""
-        series = ".".join(release.split(".")[:2])
-        return [f"{name}={package}" for name in (
-            f"linux-image-{release}", f"linux-headers-{release}", f"linux-source-{series}")]
 
     def older(self) -> tuple[str, str]:
         """Release and version of the newest kernel that is older than the chosen one, has its
         source, and is of a supported series."""
-        chosen, lists = self.kernel.release, self.kernel.lists
+        chosen, versions = self.kernel.release, self.kernel.lists.versions
         for series in supported_series():
-            there = lists.versions(f"linux-source-{series}")
+            there = versions(f"linux-source-{series}")
             for release in self.kernel.releases(re.escape(series)):
                 if release != chosen and by_version([release, chosen])[0] == chosen:
-                    for package in lists.versions(f"linux-headers-{release}:{self.arch}"):
+                    for package in versions(f"linux-headers-{release}:{self.arch}"):
                         if package in there:
                             return release, package
         raise LabError(f"the mirror has no {self.arch} kernel older than {chosen} with its source,"
@@ -196,31 +189,22 @@ class Test:
         """A machine that writes to the image."""
         test_boot(Run(self.kernel, machine(name), image=self.vmlinuz,
                       arguments=[*debian.disk(self.image), *arguments],
-                      files=[self.source] if source else []), self.results)
+                      files=[self.source] * source), self.results)
 
     def in_chroot(self, name: str, variables: dict[str, str]) -> None:
         """Runs tests/vm/packages/chroot-NAME.sh in the root."""
-        if DRY or SHOW:
+        if DRY:
             say(f"  would: {name}, in a root for {self.arch}")
             return
-        out, place = LOGS / f"packages-{self.arch}-chroot-{name}.out", self.root / "srv/repository"
+        out = LOGS / f"packages-{self.arch}-chroot-{name}.out"
         with timed(f"{name}, in a root for {self.arch}"), out.open("wb") as log:
             shutil.copytree(GUEST, self.root / "lab", dirs_exist_ok=True)
             shutil.copy(self.source, self.root / "lab")
-            place.mkdir(parents=True, exist_ok=True)
-            for words in (("--bind", self.repository, place),
-                          ("-t", "proc", "proc", self.root / "proc"),
-                          ("--rbind", "/dev", self.root / "dev"),
-                          ("-t", "tmpfs", "run", self.root / "run")):
-                subprocess.run(["mount", *words], check=True)
-            status = subprocess.run(
-                ["chroot", self.root, "sh", "/lab/packages/in-chroot.sh", name], check=False,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables).returncode
-            # What packages have started there may still hold them; this namespace ends with
-            # them.
-            for folder in self.root / "run", self.root / "proc", place:
-                subprocess.run(["umount", "--lazy", folder], check=True)
-            subprocess.run(["umount", "--lazy", "--recursive", self.root / "dev"], check=True)
+            (self.root / "srv/repository").mkdir(parents=True, exist_ok=True)
+            words = debian.chroot(self.root, "sh", "/lab/packages/in-chroot.sh", name,
+                                  mounts=["--bind", self.repository, "srv/repository"])
+            status = subprocess.run(words, check=False, stdin=subprocess.DEVNULL, stdout=log,
+                                    stderr=log, env=variables).returncode
             self.results.split(f"{self.arch}-packages-chroot-{name}", out, status)
 
     def make_machine(self, release: str) -> None:
@@ -237,14 +221,12 @@ class Test:
 
     def clean(self) -> None:
         """Removes what no later run can use."""
-        for folder in self.root, self.repository:
-            if not DRY and folder.is_dir():
-                subprocess.run(["rm", "-rf", "--one-file-system", folder], check=True)
-        for image in self.image, self.repository_image:
-            image.unlink(missing_ok=True)
+        if not (DRY or SHOW):
+            subprocess.run(["rm", "-rf", "--one-file-system", self.root, self.repository,
+                            self.image, f"{self.repository}.img"], check=True)
 
 
-def test_amd64(test: Test) -> None:
+def test_amd64(test: PackageTest) -> None:
     """In a chroot and machines of it."""
     test.prepare()
     test.step("build newer Debian packages, without network,", "deb-newer",
@@ -253,18 +235,15 @@ def test_amd64(test: Test) -> None:
     say(f"  older kernel {old} ({old_package})")
 
     def fetch(log: Log) -> None:
-        test.fill_repository(log, *test.kernel_packages(old, old_package))
+        test.fill_repository(log, *kernel_packages(old, old_package))
         # Of a package that is there, another version.
         log.run("timeout", "600", "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download",
                 f"linux-source={old_package}", cwd=test.repository / "debs")
         test.index(log)
-
-    def unpack(log: Log) -> None:
         subprocess.run(["rm", "-rf", "--one-file-system", test.root], check=True)
         test.root.mkdir()
         log.run("debugfs", "-R", f"rdump / {test.root}", test.fresh)
     test.step("fetch what the packages need", "packages-fetch", fetch)
-    test.step("unpack the fresh root", "packages-root", unpack)
     variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "VERSION": version(),
                  "OLD": old, "OLD_PACKAGE": old_package, "NEW": test.kernel.release,
                  "NEW_PACKAGE": test.kernel.package, "SERIES": test.kernel.branch}
@@ -274,52 +253,41 @@ def test_amd64(test: Test) -> None:
     for name in "upgrade", "kernel", "by-hand":
         test.in_chroot(name, variables)
     test.make_machine(test.kernel.release)
-    test_signature(test)
+
+    def keys(log: Log) -> None:
+        mine, key = FIRMWARE / "OVMF_VARS_4M.fd", test.out / "mok.pem"
+        shutil.copy(mine, test.out / "refused.fd")
+        log.run("openssl", "x509", "-inform", "DER", "-in", test.root / "var/lib/dkms/mok.pub",
+                "-out", key)
+        log.run("virt-fw-vars", "--input", mine, "--output", test.out / "enrolled.fd",
+                "--add-db", "6b1ad9a4-5d4c-4b2c-9d0a-3b6d6f6f3a51", key)
+    test.step("make firmware that knows DKMS's key", "packages-keys", keys)
+    for name in "refused", "enrolled":
+        test.boot(f"packages-{name}",
+                  "-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE}/OVMF_CODE_4M.fd",
+                  "-drive", f"if=pflash,format=raw,file={test.out}/{name}.fd")
     test.boot("packages-purge", source=True)
     test.clean()
 
 
-def test_signature(test: Test) -> None:
-    """Machines with firmware that checks signatures, one of which knows DKMS's key."""
-    firmware, key = Path("/usr/share/OVMF"), test.out / "mok.pem"
-
-    def keys(log: Log) -> None:
-        shutil.copy(firmware / "OVMF_VARS_4M.fd", test.out / "refused.fd")
-        log.run("openssl", "x509", "-inform", "DER", "-in", test.root / "var/lib/dkms/mok.pub",
-                "-out", key)
-        log.run("virt-fw-vars", "--input", firmware / "OVMF_VARS_4M.fd", "--output",
-                test.out / "enrolled.fd", "--add-db", "6b1ad9a4-5d4c-4b2c-9d0a-3b6d6f6f3a51", key)
-    test.step("make firmware that knows the key", "packages-keys", keys)
-    for name in "refused", "enrolled":
-        drives = (f"unit=0,format=raw,readonly=on,file={firmware}/OVMF_CODE_4M.fd",
-                  f"unit=1,format=raw,file={test.out}/{name}.fd")
-        test.boot(f"packages-{name}", *(word for drive in drives
-                                        for word in ("-drive", f"if=pflash,{drive}")))
-
-
-def test_arm64(test: Test) -> None:
+def test_arm64(test: PackageTest) -> None:
     """In a machine, whose second disk is the repository."""
     test.prepare()
+    image = Path(f"{test.repository}.img")
 
-    def image(log: Log) -> None:
+    def disks(log: Log) -> None:
         test.fill_repository(log)
-        size = int(log.output("du", "-sm", test.repository).split()[0])
-        test.repository_image.unlink(missing_ok=True)
-        log.run("truncate", "-s", f"{size + size // 8 + 64}M", test.repository_image)
-        log.run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", test.repository,
-                test.repository_image)
+        test.index(log)
+        debian.pack(log, test.repository, image)
         shutil.rmtree(test.repository)
-
-    def room(log: Log) -> None:
-        # Compilers and the kernel's source take some.
+        # Compilers and the kernel's source take some room.
         log.run("cp", "--sparse=always", test.fresh, test.image)
         log.run("truncate", "-s", "8G", test.image)
         log.run("e2fsck", "-fp", test.image, ok=(0, 1))
         log.run("resize2fs", test.image)
-    test.step("fetch what the packages need", "packages-fetch", image)
-    test.step("make room in a fresh root", "packages-room", room)
-    disk = debian.disk(test.repository_image, ",readonly=on", "repository")
-    # What `make kdir` and `make` are shown with.
-    test.boot("packages-install", *disk, source=True)
-    test.boot("packages-purge", *disk, source=True)
+    test.step("fetch what the packages need", "packages-fetch", disks)
+    repository = debian.disk(image, ",readonly=on", "repository")
+    # What `make kdir` and `make` are shown with is in the source.
+    test.boot("packages-install", *repository, source=True)
+    test.boot("packages-purge", *repository, source=True)
     test.clean()
