@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,8 +91,8 @@ class Lists:
             if stamp.exists() and time.time() - stamp.stat().st_mtime < 86400:
                 return
             log = Log(LOGS / f"lists-{self.folder.parent.name}.log")
-            status = log.run("timeout", "300", "apt-get", "-q", "-o", "Acquire::Retries=0", "update",
-                             env=self.env, ok=range(256))
+            status = log.run("timeout", "300", "apt-get", "-q", "-o", "Acquire::Retries=0",
+                             "update", env=self.env, ok=range(256))
             text = log.path.read_text()
             if status == 0 and "\nW: Failed to fetch" not in text:
                 stamp.touch()
@@ -168,8 +168,9 @@ class Kernel:
         self.lists = Lists(self.arch.name)
         # The source is the same for all architectures, and armhf's lists need not be sound.
         self.source_lists = Lists("amd64") if self.arch.name == "armhf" else self.lists
-        self.release = self.base = self.branch = self.package = ""
-        self._tools = ""
+        self.release = self.base = self.branch = self.package = self._tools = ""
+        self.dir = self.source = self.build_dir = self.image = self.busybox = Path()
+        self.modules = Path()
 
     def releases(self, series: str) -> list[str]:
         """All of this flavour that the lists have for a series or version, newest first."""
@@ -220,7 +221,7 @@ class Kernel:
         self.source = CACHE / f"source/linux-{self.branch}-{package}"
         self._places()
 
-    def _key(self, *parts: Path | Callable[..., object]) -> str:
+    def _key(self, *parts: str) -> str:
         """What a kernel is made from, beside what makes it: its package, and the compilers."""
         if not self._tools:
             self._tools = "".join(output(*argv) for argv in (
@@ -232,7 +233,7 @@ class Kernel:
     def _places(self) -> None:
         # What the cache has of this kernel; the name tells what it was made from. In it are its
         # packages' files, the build folder "o", and "done" when it is complete.
-        self.dir = self.cache / f"{self.release}-{self._key(Kernel.build, Kernel.make)}"
+        self.dir = self.cache / f"{self.release}-{self._key(self.recipe)}"
         self.build_dir = self.dir / "o"
         self.image = self.dir / f"package/usr/lib/modules/{self.release}/vmlinuz"
         self.busybox = self.dir / "package/usr/bin/busybox"
@@ -316,8 +317,7 @@ class Kernel:
     def build(self, log: Log) -> None:
         """A build folder with the Rust artefacts that Debian's headers package lacks. They are
         made from the same source, configuration and compilers as the stock kernel, so the
-        symbol names that rustc derives are the same, too. A change to this makes every build
-        folder anew."""
+        symbol names that rustc derives are the same, too."""
         headers = self.dir / f"package/usr/src/linux-headers-{self.release}"
         # Kbuild goes on where an interrupted build has stopped.
         self.build_dir.mkdir(exist_ok=True)
@@ -344,6 +344,9 @@ class Kernel:
         if release != self.release:
             raise LabError(f"the build folder calls itself {release} instead of {self.release}.")
         (self.dir / "done").write_text(f"{self.arch.name} {self.release} {self.package}\n")
+
+    # A change to these makes every build folder anew.
+    recipe = digest(build, make)
 
     def fetch_modules(self, log: Log) -> None:
         """Drivers of the stock kernel. They have a package of their own, large and for the
@@ -392,17 +395,17 @@ class OwnKernel(Kernel):
     configuration that says all it has, and into a folder of the cache named by the digest of
     all that it is made from."""
 
-    configs: tuple[str, ...] = ()
     text = ""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.label = self.arch.name
-        self.out = BUILD / str(machines.kernel_table(name)["kind"])
+        entry = machines.kernel_table(name)
+        self.out = BUILD / str(entry["kind"])
+        self.options = [option if "=" in option else f"{option}=y" for option in entry["config"]]
 
     def _places(self) -> None:
-        key = self._key(type(self).build, type(self).make, OwnKernel.configure,
-                        *(LAB / name for name in self.configs))
+        key = self._key(self.recipe, *self.options)
         self.dir = self.cache / f"{self.base}-{key}"
         self.build_dir = self.dir / "o"
         self.image = self.build_dir / "arch/x86/boot/bzImage"
@@ -417,21 +420,21 @@ class OwnKernel(Kernel):
             step(f"build the {self.text} kernel", f"{self.text}-build", self.build)
         prune(self.dir, self.source)
 
-    def configure(self, log: Log, source: Path, *configs: Path) -> None:
-        """A build folder with exactly what the files name, and what that brings with it."""
+    def configure(self, log: Log, source: Path, *more: str) -> None:
+        """A build folder with exactly the options that the table names, and what that brings
+        with it."""
         # Kbuild goes on where an interrupted build has stopped.
         self.build_dir.mkdir(parents=True, exist_ok=True)
         log.run("make", "-C", source, f"O={self.build_dir}", "outputmakefile")
         wanted = self.build_dir / "wanted.config"
-        wanted.write_text("".join(file.read_text() for file in configs))
+        wanted.write_text("".join(f"CONFIG_{option}\n" for option in [*self.options, *more]))
         self.make(log, f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig")
         # Kconfig drops what it cannot have without a word.
         has = (self.build_dir / ".config").read_text().splitlines()
-        missing = [line for line in wanted.read_text().splitlines()
-                   if line.startswith("CONFIG_") and line not in has]
+        missing = [line for line in wanted.read_text().splitlines() if line not in has]
         if missing:
-            raise LabError(f"Linux {self.base} cannot have what "
-                           f"{' '.join(file.name for file in configs)} ask for:", *missing)
+            raise LabError(f"Linux {self.base} cannot have what the table [kernel.{self.name}] of"
+                           " machines.toml asks for:", *missing)
 
     def install_modules(self, log: Log, *settings: str) -> None:
         """Into the folder that becomes a guest's /lib/modules."""
@@ -444,22 +447,23 @@ class Sanitizer(OwnKernel):
     no other compiler."""
 
     cache, text = CACHE / "sanitizer", "sanitizer"
-    configs = ("machine.config", "sanitizer.config")
 
     def make(self, log: Log, *targets: str) -> None:
         log.run("make", "-C", self.build_dir, "ARCH=x86", "LLVM=1", f"-j{JOBS}", *targets)
 
     def build(self, log: Log) -> None:
-        self.configure(log, self.source, *(LAB / name for name in self.configs))
+        self.configure(log, self.source)
         self.make(log, "HOSTRUSTFLAGS=-Copt-level=0", "bzImage", "modules")
         self.install_modules(log)
         (self.dir / "done").touch()
+
+    recipe = digest(OwnKernel.configure, build, make)
 
 
 class Uml(OwnKernel):
     """A User-mode Linux kernel with KUnit: an ordinary process, so nothing is emulated."""
 
-    cache, text, configs = CACHE / "uml", "User-mode-Linux", ("uml.config",)
+    cache, text = CACHE / "uml", "User-mode-Linux"
 
     def _places(self) -> None:
         super()._places()
@@ -470,15 +474,17 @@ class Uml(OwnKernel):
                 f"-j{JOBS}", *targets)
 
     def build(self, log: Log) -> None:
-        self.configure(log, self.source, LAB / "uml.config")
+        self.configure(log, self.source)
         self.make(log, "HOSTRUSTFLAGS=-Copt-level=0", "linux", "modules")
         (self.dir / "done").touch()
+
+    recipe = digest(OwnKernel.configure, build, make)
 
 
 class InTree(OwnKernel):
     """A kernel with this tree in its source: built in, or as a module of that kernel."""
 
-    cache, configs = CACHE / "in-tree", ("machine.config",)
+    cache = CACHE / "in-tree"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -526,9 +532,7 @@ class InTree(OwnKernel):
 
     def build(self, log: Log) -> None:
         source = self.place()
-        config = self.dir / "heap.config"
-        config.write_text(f"CONFIG_RUST_DMA_HEAP={self.how}\n")
-        self.configure(log, source, LAB / "machine.config", config)
+        self.configure(log, source, f"RUST_DMA_HEAP={self.how}")
         self.make(log, "HOSTRUSTFLAGS=-Copt-level=0", "bzImage", "modules")
         self.install_modules(log, "INSTALL_MOD_STRIP=1")
         shutil.copy(self.build_dir / "arch/x86/boot/bzImage", self.image)
@@ -538,6 +542,8 @@ class InTree(OwnKernel):
         for name in "rust_dma_heap.ko", "dma_buf_test_importer.ko":
             for file in self.modules.rglob(name):
                 file.rename(self.out / name)
+
+    recipe = digest(OwnKernel.configure, place, build, make)
 
 
 KINDS: dict[str, type[Kernel]] = {
