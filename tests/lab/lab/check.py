@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make check: everything that can be said without running the module's code."""
+
+import re
+import shutil
+from collections.abc import Callable
+
+from lab.build import Build, cargo, crates
+from lab.kernels import ARCHES, kernel
+from lab.steps import BUILD, LAB, SRC, Log, StepFailed, say, step
+
+# git is not in the root, so what it ignores is left out by name.
+IGNORED = {".git", "build", "vendor", "tools/target", "rust-project.json"}
+
+
+def sources() -> list[str]:
+    """Files of the project."""
+    found = []
+    for folder, folders, files in SRC.walk():
+        place = folder.relative_to(SRC)
+        folders[:] = sorted(name for name in folders
+                            if str(place / name) not in IGNORED and name != "__pycache__")
+        found += [str(place / name) for name in sorted(files) if str(place / name) not in IGNORED
+                  and not (folder / name).is_symlink()]
+    return found
+
+
+def shell_scripts(log: Log) -> None:
+    """What differs for the guests' scripts is in .shellcheckrc beside them."""
+    files = [name for name in sources() if name.endswith(".sh") or re.match(
+        rb"#!.*\b(ba)?sh\b", (SRC / name).read_bytes()[:80].split(b"\n")[0])]
+    log.run("shellcheck", *files, cwd=SRC)
+
+
+def check() -> int:
+    """Each check runs, whatever the others said."""
+    build = Build(kernel("amd64"))
+    build.kernel.choose()
+    build.kernel.prepare()
+    crates()
+
+    def rustfmt(log: Log) -> None:
+        files = [name for name in sources()
+                 if re.fullmatch(r"(drivers|tests/importer)/.*\.rs", name)]
+        log.run("rustfmt", "--check", "--edition", "2021", "--config", "skip_children=true",
+                "--config-path", build.kernel.source / ".rustfmt.toml", *files, cwd=SRC)
+
+    def clippy_tools(log: Log) -> None:
+        cargo(log, ARCHES["amd64"].rust, "clippy", "--locked", "--offline", "--workspace",
+              "--all-targets", "--", "-D", "warnings", "-D", "clippy::undocumented_unsafe_blocks")
+
+    def clippy_module(log: Log) -> None:
+        # Clippy speaks only when it compiles, so the folder must be new.
+        folder = BUILD / "clippy"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        build.kernel.make(log, f"M={SRC}", f"MO={folder}", "CLIPPY=1", "RUST_DMA_HEAP_TESTS=1",
+                          "KRUSTFLAGS=-Dwarnings -Dclippy::undocumented_unsafe_blocks", "modules")
+
+    checks: list[tuple[str, str, Callable[[Log], object]]] = [
+        ("types of the lab (mypy)", "mypy", lambda log: log.run(
+            "mypy", "--strict", "--cache-dir=/lab/pycache/mypy", "lab", cwd=LAB)),
+        ("lints of the lab (flake8)", "flake8", lambda log: log.run(
+            "flake8", "--max-line-length=100", "lab", "tests", cwd=LAB)),
+        ("tests of the lab, rules of the tree (pytest)", "pytest", lambda log: log.run(
+            "python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=LAB)),
+        ("rustfmt, module", "rustfmt", rustfmt),
+        ("rustfmt, programs", "cargo-fmt", lambda log: log.run(
+            "cargo", "fmt", "--all", "--check", cwd=SRC / "tools")),
+        ("shellcheck", "shellcheck", shell_scripts),
+        ("clippy, programs", "clippy-tools", clippy_tools),
+        ("clippy, module", "clippy-module", clippy_module)]
+    failed = 0
+    for text, name, work in checks:
+        try:
+            step(text, f"check-{name}", work)
+        except StepFailed:
+            failed += 1
+    say("", f"{failed} checks failed." if failed else "all checks passed.")
+    return int(failed > 0)
