@@ -30,7 +30,7 @@ SANITIZE ?= *
 MACHINE := tools/machine
 LAB := LAB_UNVERIFIED='$(LAB_UNVERIFIED)' LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run $(LAB_FLAGS)
 
-.PHONY: module kdir install load unload clean demo demo-video try kunit test test-all test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check rust-analyzer shell clean-cache help
+.PHONY: module kdir install load unload clean demo demo-video try kunit test test-all test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check docs rust-analyzer shell clean-cache help
 .PHONY: deb dist test-packages
 
 module:
@@ -107,6 +107,9 @@ test-packages:
 
 check:
 	@$(LAB) check
+
+docs:
+	@$(LAB) docs
 
 # With KDIR= on the command line for that kernel, else for the lab's.
 rust-analyzer:

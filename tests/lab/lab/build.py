@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -112,6 +113,13 @@ def archive(folder: Path) -> bytes:
                           stdout=subprocess.PIPE).stdout
 
 
+def copy_guest(folder: Path) -> None:
+    """What the machines' scripts read: themselves, and what the documents say."""
+    shutil.copytree(GUEST, folder, symlinks=True, dirs_exist_ok=True)
+    subprocess.run([sys.executable, "-B", SRC / "tests/docs/documents.py", folder / "documents"],
+                   check=True)
+
+
 def write_initramfs(out: Path, busybox: Path, *files: Path) -> None:
     """What a virtual machine finds at its start: busybox, the scripts of tests/vm, and files
     in /lab. If one of them is a directory "modules", modprobe finds what is in it."""
@@ -120,7 +128,7 @@ def write_initramfs(out: Path, busybox: Path, *files: Path) -> None:
         for one in "bin", "lib", "proc", "sys", "dev", "tmp", "run", "etc":
             (folder / one).mkdir()
         shutil.copy(busybox, folder / "bin/busybox")
-        shutil.copytree(GUEST, folder / "lab", symlinks=True)
+        copy_guest(folder / "lab")
         for file in files:
             if file.is_dir():
                 shutil.copytree(file, folder / "lab" / file.name)

@@ -32,6 +32,20 @@ def shell_scripts(log: Log) -> None:
     log.run("shellcheck", *files, cwd=SRC)
 
 
+def write_documents(log: Log) -> None:
+    """Manual pages, completions and the page of dmaheap, from its help, in build/documents."""
+    cargo(log, ARCHES["amd64"].rust, "run", "--locked", "--offline", "-p", "dmaheap",
+          "--features", "documents", "--", "documents", str(BUILD / "documents"))
+
+
+def docs() -> int:
+    """make docs: the pages that are made by a command."""
+    crates()
+    step("make docs/dmaheap.md", "docs", write_documents)
+    shutil.copy(BUILD / "documents/dmaheap.md", SRC / "docs")
+    return 0
+
+
 def check() -> int:
     """Each check runs, whatever the others said."""
     build = Build(kernel("amd64"))
@@ -57,13 +71,20 @@ def check() -> int:
         build.kernel.make(log, f"M={SRC}", f"MO={folder}", "CLIPPY=1", "RUST_DMA_HEAP_TESTS=1",
                           "KRUSTFLAGS=-Dwarnings -Dclippy::undocumented_unsafe_blocks", "modules")
 
+    def documents(log: Log) -> None:
+        write_documents(log)
+        log.run("python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/docs", cwd=SRC,
+                env={"MADE": str(BUILD / "documents")})
+
     checks: list[tuple[str, str, Callable[[Log], object]]] = [
         ("types of the lab (mypy)", "mypy", lambda log: log.run(
-            "mypy", "--strict", "--cache-dir=/lab/pycache/mypy", "lab", cwd=LAB)),
+            "mypy", "--strict", "--cache-dir=/lab/pycache/mypy", "lab", "../docs",
+            cwd=LAB)),
         ("lints of the lab (flake8)", "flake8", lambda log: log.run(
-            "flake8", "--max-line-length=100", "lab", "tests", cwd=LAB)),
+            "flake8", "--max-line-length=100", "lab", "tests", "../docs", cwd=LAB)),
         ("tests of the lab, rules of the tree (pytest)", "pytest", lambda log: log.run(
             "python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=LAB)),
+        ("documents (pytest)", "documents", documents),
         ("rustfmt, module", "rustfmt", rustfmt),
         ("rustfmt, programs", "cargo-fmt", lambda log: log.run(
             "cargo", "fmt", "--all", "--check", cwd=SRC / "tools")),

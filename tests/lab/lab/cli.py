@@ -44,6 +44,7 @@ COMMANDS = {
     "deb": ("packages:deb", "[arch=amd64]"),
     "dist": ("packages:dist", ""),
     "check": ("check:check", ""),
+    "docs": ("check:docs", ""),
     "rust-analyzer": ("tests:rust_analyzer", ""),
     "prepare": ("tests:prepare", "[arch=amd64]"),
     "boot": ("tests:boot", "arch [machine=suite]"),
@@ -78,7 +79,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
                 command.add_argument(argument)
     for name, about in (("help", "what `make help` prints"), ("clean-cache", "remove the cache"),
                         ("test-all", "run " + " ".join(REST)),
-                        ("machines", "the table of machines, for CONTRIBUTING.md")):
+                        ("machines", "the table of machines, for docs/testing.md")):
         commands.add_parser(name, help=about)
     enter = commands.add_parser("root", help="a command in the Debian root")
     enter.add_argument("words", nargs=argparse.REMAINDER)

@@ -7,20 +7,23 @@ are installed in a chroot, which machines are then booted from; on arm64 all of 
 a machine."""
 
 import functools
+import hashlib
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 from lab import debian
-from lab.build import Build, crates, write_initramfs
+from lab.build import Build, copy_guest, crates, write_initramfs
 from lab.check import sources
 from lab.kernels import by_version, kernel, pick_modules, supported_series
 from lab.machines import Run, machine, test_boot
 from lab.results import Results
-from lab.steps import (BUILD, CACHE, DRY, GUEST, LOGS, SHOW, SRC, LabError, Log, digest, lanes,
+from lab.steps import (BUILD, CACHE, DRY, LOGS, SHOW, SRC, LabError, Log, digest, lanes,
                        output, say, step, timed)
 
 PACKAGES = BUILD / "packages"
@@ -166,9 +169,22 @@ class PackageTest:
             shutil.copy(file, debs)
 
     def index(self, log: Log) -> None:
-        """As apt likes it."""
-        with (self.repository / "Packages").open("wb") as out:
+        """As apt likes it; for PACKAGE/trixie-backports, too."""
+        packages = self.repository / "Packages"
+        with packages.open("wb") as out:
             log.run("dpkg-scanpackages", "--multiversion", "debs", cwd=self.repository, stdout=out)
+        data = packages.read_bytes()
+        (self.repository / "Release").write_text(
+            f"Suite: trixie-backports\nDate: {format_datetime(datetime.now(UTC), usegmt=True)}\n"
+            f"SHA256:\n {hashlib.sha256(data).hexdigest()} {len(data)} Packages\n")
+
+    def unpack(self) -> None:
+        """The fresh root, as a folder."""
+        def work(log: Log) -> None:
+            subprocess.run(["rm", "-rf", "--one-file-system", self.root], check=True)
+            self.root.mkdir()
+            log.run("debugfs", "-R", f"rdump / {self.root}", self.fresh)
+        self.step("unpack the fresh root", "packages-root", work)
 
     def older(self) -> tuple[str, str]:
         """Release and version of the newest kernel that is older than the chosen one, has its
@@ -198,7 +214,7 @@ class PackageTest:
             return
         out = LOGS / f"packages-{self.arch}-chroot-{name}.out"
         with timed(f"{name}, in a root for {self.arch}"), out.open("wb") as log:
-            shutil.copytree(GUEST, self.root / "lab", dirs_exist_ok=True)
+            copy_guest(self.root / "lab")
             shutil.copy(self.source, self.root / "lab")
             (self.root / "srv/repository").mkdir(parents=True, exist_ok=True)
             words = debian.chroot(self.root, "sh", "/lab/packages/in-chroot.sh", name,
@@ -227,7 +243,7 @@ class PackageTest:
 
 
 def test_amd64(test: PackageTest) -> None:
-    """In a chroot and machines of it."""
+    """In a chroot and machines of it; what the documents say, in another one."""
     test.prepare()
     test.step("build newer Debian packages, without network,", "deb-newer",
               lambda log: build_packages(log, test.arch, newer=f"{version()}+1"))
@@ -235,15 +251,15 @@ def test_amd64(test: PackageTest) -> None:
     say(f"  older kernel {old} ({old_package})")
 
     def fetch(log: Log) -> None:
-        test.fill_repository(log, *kernel_packages(old, old_package))
+        test.fill_repository(log, *kernel_packages(old, old_package), *(
+            f"{name}/trixie-backports" for name in (
+                "linux-image-amd64", "linux-headers-amd64", "linux-source")))
         # Of a package that is there, another version.
         log.run("timeout", "600", "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download",
                 f"linux-source={old_package}", cwd=test.repository / "debs")
         test.index(log)
-        subprocess.run(["rm", "-rf", "--one-file-system", test.root], check=True)
-        test.root.mkdir()
-        log.run("debugfs", "-R", f"rdump / {test.root}", test.fresh)
     test.step("fetch what the packages need", "packages-fetch", fetch)
+    test.unpack()
     variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "VERSION": version(),
                  "OLD": old, "OLD_PACKAGE": old_package, "NEW": test.kernel.release,
                  "NEW_PACKAGE": test.kernel.package, "SERIES": test.kernel.branch}
@@ -267,6 +283,10 @@ def test_amd64(test: PackageTest) -> None:
                   "-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE}/OVMF_CODE_4M.fd",
                   "-drive", f"if=pflash,format=raw,file={test.out}/{name}.fd")
     test.boot("packages-purge", source=True)
+    test.unpack()
+    test.in_chroot("documents", variables)
+    test.make_machine(test.kernel.release)
+    test.boot("packages-documents")
     test.clean()
 
 

@@ -40,6 +40,8 @@ done
 test_in_vm attributes
 test_in_vm attributes-bad-input
 # shellcheck disable=SC2086 # words
+test_in_vm documents ${importer_parameters:-}
+# shellcheck disable=SC2086 # words
 insmod /lab/dma_buf_test_importer.ko ${importer_parameters:-}
 expect_overlaps 1
 expect_vivid_segments

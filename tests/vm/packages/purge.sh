@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Purges our packages, with the heaps up: nothing of them may be left.
+# Purges our packages, with the heaps up, by the command of docs/install.md: nothing of them may
+# be left.
 
 # shellcheck source=tests/vm/lib/packages.sh
 . /lab/lib/packages.sh
 release=$(uname -r)
-plan 9
+plan 10
 
 loaded || modprobe rust_dma_heap
 udevadm settle
-apt_run "our packages can be purged" purge rust-dma-heap-dkms dmaheap dmaheap-kselftest
+# Nobody is there to say yes.
+echo 'APT::Get::Assume-Yes "true";' >/etc/apt/apt.conf.d/90documents
+try bash -ex /lab/documents/remove.sh
+apt_run "the test program can be purged" purge dmaheap-kselftest
 udevadm settle
 ! loaded
 ok $? "the module is unloaded"
