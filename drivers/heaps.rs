@@ -24,7 +24,7 @@ pub(crate) fn all(charges_cgroups: bool, carveout_mib: u32) -> Result<KVec<HeapD
     match cma::describe()? {
         Some(heap) => heaps.push(heap, GFP_KERNEL)?,
         None if cfg!(CONFIG_DMA_CMA) => pr_info!(
-            "no CMA heap: the kernel has no default contiguous area; to have one, boot with e.g. cma=64M\n"
+            "no CMA heap: the kernel has no default contiguous area; boot with cma=64M or more\n"
         ),
         None => pr_info!("no CMA heap: the kernel is built without CONFIG_DMA_CMA\n"),
     }

@@ -36,16 +36,16 @@ module! {
     params: {
         pooled_names: i32 {
             default: -1,
-            description: "Add -pooled to the heaps' names: 1 always, 0 never, -1 where the kernel has or could load a heap of the plain name (default)",
+            description: "Add -pooled to the names of heaps: 1 always, 0 never, -1 where the kernel has or could load such a heap (default)",
         },
         // No bool: the kernel has parameters of that type since 7.3 only.
         mem_accounting: u8 {
             default: 0,
-            description: "Charge buffers of the system heap to the memory cgroup of who allocates them; the heap then keeps nothing warm (default: 0)",
+            description: "Charge buffers of the system heap to the memory cgroup of the task that allocates; the heap then keeps nothing warm (default: 0)",
         },
         carveout_mib: u32 {
             default: 0,
-            description: "MiB of the default contiguous area to set aside for a heap of its own, carveout (default: 0, no such heap)",
+            description: "MiB of the default contiguous area to reserve for the heap carveout (default: 0, no such heap)",
         },
     },
 }

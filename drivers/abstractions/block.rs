@@ -125,7 +125,7 @@ impl Drop for Pages {
                 memory.release_pages(self.first, self.nr_pages.get() as usize)
             },
             None if self.is_broken_block() => pr_warn!(
-                "{} pages are not used any more, of which the hardware reported a fault in one\n",
+                "{} pages are no longer used: the hardware reported a fault in one of them\n",
                 self.nr_pages.get()
             ),
             // SAFETY: By the type invariants, the pages are one block of this order, and ours.

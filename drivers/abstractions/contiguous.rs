@@ -168,7 +168,7 @@ impl PinnedDrop for ContiguousMemory {
             fsleep(LAST_WAIT);
         }
         pr_warn!(
-            "{} pages are lost to the contiguous area: somebody else uses them still\n",
+            "{} pages cannot go back to the contiguous area: somebody still uses them\n",
             self.nr_aside.load(Relaxed)
         );
     }

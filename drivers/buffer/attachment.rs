@@ -322,7 +322,7 @@ impl Attachment {
             if rate_limit::may_log() {
                 dev_warn!(
                     &self.device,
-                    "the driver has unmapped a dma-buf more often than mapped\n"
+                    "the driver unmapped a dma-buf more often than it mapped it\n"
                 );
             }
             return;

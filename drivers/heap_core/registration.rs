@@ -113,7 +113,7 @@ fn announce(name: &CStr) {
     // kernel, this runs before anything is mounted.)
     if cfg!(all(MODULE, CONFIG_DEVTMPFS)) && matches!(node_exists(name), Ok(false)) {
         pr_warn!(
-            "/dev/dma_heap/{} is missing: the kernel could not make it, or /dev is no devtmpfs; remove what is in its way and load the module again\n",
+            "/dev/dma_heap/{} is missing: the kernel could not create it, or /dev is not a devtmpfs; remove what is in its way and load the module again\n",
             name
         );
     } else {
@@ -150,7 +150,7 @@ fn free_name(description: &HeapDescription, policy: NamePolicy) -> Result<CStrin
 
     if node_exists(&name)? {
         pr_err!(
-            "/dev/dma_heap/{} exists already; remove it, or load with pooled_names=1 for names that end in -pooled\n",
+            "/dev/dma_heap/{} already exists; remove it, or load with pooled_names=1 for names that end in -pooled\n",
             &*name
         );
         return Err(EEXIST);

@@ -75,7 +75,7 @@ impl Runs {
                     return Ok(run);
                 }
                 Err(unfit) => {
-                    pr_warn!("carveout lost a page, which is broken\n");
+                    pr_warn!("carveout lost a broken page\n");
                     for part in unfit.cut_out().into_iter().flatten() {
                         self.put(part);
                     }
@@ -195,7 +195,7 @@ pub(super) fn describe(mib: u32) -> Result<Option<HeapDescription>> {
             Ok((memory, run))
         })
         .inspect_err(|_| {
-            pr_err!("carveout_mib={mib}: the default contiguous area has no such piece; ask for less, or boot with e.g. cma=256M\n")
+            pr_err!("carveout_mib={mib}: the default contiguous area has no free range of that size; ask for less, or boot with cma=256M or more\n")
         })?;
     let free = kvec![run.keep()]?;
     let runs = new_mutex!(Runs { free, lent: 0 });

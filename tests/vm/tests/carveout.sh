@@ -15,7 +15,7 @@ fails() { ! dmaheap alloc carveout "$1" --hold 0s >/dev/null 2>&1; }
 mark_log
 ! load_module carveout_mib=4000000 2>/dev/null
 ok $? "more than the area has refuses the load"
-logged "carveout_mib=4000000: the default contiguous area has no such piece"
+logged "carveout_mib=4000000: the default contiguous area has no free range of that size"
 ok $? "the log says why"
 ! load_module carveout_mib=-1 2>/dev/null
 ok $? "a size that is none refuses the load"

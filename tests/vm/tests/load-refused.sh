@@ -79,7 +79,7 @@ done
 traces >/run/lab/before-taken
 for parameter in pooled_names=-1 pooled_names=1; do
 	mark_log
-	! load_module $parameter 2>/dev/null && logged "/dev/dma_heap/system-pooled exists already"
+	! load_module $parameter 2>/dev/null && logged "/dev/dma_heap/system-pooled already exists"
 	ok $? "both names taken, $parameter: refused, and the log says which"
 done
 traces | diff /run/lab/before-taken - >/run/lab/difference
@@ -99,7 +99,7 @@ for name in system system-pooled; do
 done
 traces >/run/lab/before-taken
 mark_log
-! load_module pooled_names=1 2>/dev/null && logged "/dev/dma_heap/system-pooled exists already"
+! load_module pooled_names=1 2>/dev/null && logged "/dev/dma_heap/system-pooled already exists"
 ok $? "a dangling link: refused, and the log says which name is taken"
 traces | diff /run/lab/before-taken - >/run/lab/difference
 ok $? "a dangling link: nothing is left"

@@ -82,9 +82,9 @@ for heap in system-pooled default_cma_region carveout; do
 	ok $? "$heap: the next buffer has it not"
 done
 
-logged "512 pages are not used any more, of which the hardware reported a fault in one"
+logged "512 pages are no longer used: the hardware reported a fault in one of them"
 ok $? "the log says what is not used any more"
-logged "carveout lost a page, which is broken"
+logged "carveout lost a broken page"
 ok $? "and what the carveout has lost"
 ! dmaheap alloc carveout 8M --hold 0s >/dev/null 2>&1
 ok $? "which is not there any more"

@@ -36,7 +36,7 @@ mkdir -p /dev/dma_heap
 mark_log
 ! load_module pooled_names=0 2>/dev/null
 ok $? "pooled_names=0 is refused where the name is taken"
-logged "/dev/dma_heap/system exists already"
+logged "/dev/dma_heap/system already exists"
 ok $? "the log says which name is taken"
 [ -z "$ours" ] || rm /dev/dma_heap/system
 rmdir /dev/dma_heap 2>/dev/null
