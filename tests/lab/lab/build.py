@@ -113,11 +113,15 @@ def archive(folder: Path) -> bytes:
                           stdout=subprocess.PIPE).stdout
 
 
+def copy_documents(folder: Path) -> None:
+    """What machines' tests read of the documents."""
+    subprocess.run([sys.executable, "-B", SRC / "tests/docs/documents.py", folder], check=True)
+
+
 def copy_guest(folder: Path) -> None:
-    """What the machines' scripts read: themselves, and what the documents say."""
+    """What a machine finds in /lab, but for what is built."""
     shutil.copytree(GUEST, folder, symlinks=True, dirs_exist_ok=True)
-    subprocess.run([sys.executable, "-B", SRC / "tests/docs/documents.py", folder / "documents"],
-                   check=True)
+    copy_documents(folder / "documents")
 
 
 def write_initramfs(out: Path, busybox: Path, *files: Path) -> None:

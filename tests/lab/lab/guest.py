@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import root
-from lab.build import IMPORTER, MODULE, PROGRAMS, SELFTEST, Build
+from lab.build import IMPORTER, MODULE, PROGRAMS, SELFTEST, Build, copy_documents
 from lab.kernels import kernel
 from lab.machines import BEGIN, Run, machine
 from lab.results import Results, log_check, split_output
@@ -96,7 +96,8 @@ def build(topic: list[str]) -> int:
         *(made.kernel.programs / name for name in PROGRAMS[:2])]}
     files |= {str(file.relative_to(GUEST)): str(file) for file in GUEST.rglob("*")
               if file.is_file() and file.suffix == ".sh"}
-    TRY.mkdir(parents=True, exist_ok=True)
+    copy_documents(TRY / "documents")
+    files |= {f"documents/{file.name}": str(file) for file in (TRY / "documents").iterdir()}
     key = digest(" ".join(words), GUEST / "boot/init", GUEST / "machines/try.sh")
     (TRY / "plan.json").write_text(json.dumps({"command": words, "key": key, "files": files}))
     return 0

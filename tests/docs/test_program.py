@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dmaheap's page, manual pages and shell completions say what its help says. MADE is a folder
+where `dmaheap documents` has just written them; the lab's `make check` sets it."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from documents import SOURCE, blocks
+
+MADE = Path(os.environ.get("MADE", SOURCE / "build/documents"))
+HIDDEN = ("documents", "receive")
+
+
+def sections() -> dict[str, str]:
+    """Help by command, "" for the program's own, as docs/dmaheap.md has it."""
+    texts = [block.text for block in blocks("docs/dmaheap.md")]
+    names = [re.search(r"^Usage: dmaheap ?([a-z-]*)", text, re.M) for text in texts]
+    return {name[1]: text for name, text in zip(names, texts) if name}
+
+
+def options(text: str) -> set[str]:
+    """The long options that a help lists."""
+    return set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.M))
+
+
+def test_page_is_up_to_date() -> None:
+    assert (SOURCE / "docs/dmaheap.md").read_text() == (MADE / "dmaheap.md").read_text(), \
+        "run make docs"
+
+
+def test_there_is_a_command_for_each_module() -> None:
+    assert set(sections()) == {"", "list", "alloc", "verify", "bench", "bench-report", "importer"}
+
+
+@pytest.mark.parametrize("command", sections())
+def test_manual_page(command: str) -> None:
+    """It has each option, and what uses it says."""
+    name = "-".join(filter(None, ["dmaheap", command]))
+    page = (MADE / f"{name}.1").read_text().replace("\\-", "-")
+    assert page.count(".SH NAME") == 1
+    missing = [option for option in options(sections()[command]) if option not in page]
+    assert not missing
+
+
+def test_hidden_commands_stay_hidden() -> None:
+    for file in MADE.iterdir():
+        assert not any(f"dmaheap-{name}" in file.name for name in HIDDEN)
+        assert not re.search(r"\bdmaheap,(documents|receive)\b", file.read_text()), file.name
+
+
+@pytest.mark.parametrize("shell", ["dmaheap.bash", "dmaheap.fish", "_dmaheap"])
+@pytest.mark.parametrize("command", sections())
+def test_completions_know_each_option(shell: str, command: str) -> None:
+    text = (MADE / shell).read_text()
+    # fish has the name after -l.
+    missing = [option for option in options(sections()[command])
+               if option not in text and f"-l {option[2:]} " not in text]
+    assert not missing
+    assert not command or command in text
+
+
+def completed(*words: str) -> list[str]:
+    """What bash offers for the last of the words."""
+    script = f"""
+        source {MADE}/dmaheap.bash
+        COMP_WORDS=({" ".join(f"'{word}'" for word in words)})
+        COMP_CWORD={len(words) - 1}
+        # Its status says nothing: it is that of the last compgen.
+        _dmaheap dmaheap "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}" || :
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    return subprocess.run(["bash", "-ec", script], capture_output=True, text=True,
+                          check=True).stdout.split()
+
+
+def test_bash_completes() -> None:
+    assert completed("dmaheap", "ver") == ["verify"]
+    assert set(completed("dmaheap", "be")) == {"bench", "bench-report"}
+    assert "--importer" in completed("dmaheap", "verify", "--i")
+    assert not completed("dmaheap", "doc")
+
+
+def test_kselftests_manual_page() -> None:
+    """It is written by hand: each of its options is one of the program's."""
+    page = (SOURCE / "debian/dmaheap-kselftest.1").read_text().replace("\\-", "-")
+    source = (SOURCE / "tests/kselftest/src/options.rs").read_text()
+    documented = set(re.findall(r"--([a-z]+)", page)) - {"help"}
+    known = set(re.findall(r'strip_prefix\("--([a-z]+)="\)', source))
+    assert documented == known
