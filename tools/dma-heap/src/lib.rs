@@ -97,6 +97,11 @@ pub use heap::AllocOptions;
 pub use heap::Heap;
 pub use rustix::io::Errno;
 
+/// README's first allocation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// The page size of the running kernel in bytes.
 pub fn page_size() -> usize {
     rustix::param::page_size()
