@@ -32,12 +32,13 @@ Usage: dmaheap-fault-sweep [--verbose] calls
        dmaheap-fault-sweep [--verbose] charged
        dmaheap-fault-sweep [--verbose] load MODULE.ko
 
-Lets every allocation of an entry of the module rust_dma_heap fail, one at a
-time. `calls` sweeps what programs call on each heap, with the module loaded;
-`devices` what importers call, with dma_buf_test_importer loaded, too; `charged`
-allocations of heaps that charge memory cgroups (mem_accounting=1); `load` loads
-and unloads the module, which must not be loaded. Needs root, fault injection in
-the kernel, debugfs and tracefs. --verbose prints each site.
+Makes every allocation below an entry of the module rust_dma_heap fail, one at a
+time. `calls` sweeps the calls of programs on each heap, with the module loaded.
+`devices` sweeps the calls of importers, with dma_buf_test_importer loaded too.
+`charged` sweeps allocations of heaps that charge memory cgroups
+(mem_accounting=1). `load` loads and unloads the module, which must not be loaded
+before. Needs root, fault injection in the kernel, debugfs and tracefs. --verbose
+prints each site.
 ";
 
 /// What to sweep.

@@ -105,15 +105,15 @@ Usage: dmaheap-kselftest [--only=TOPIC,...] [--seed=NUMBER] [--sequences=COUNT]
                          [HEAP]...
 
 Tests dma-buf heaps and prints TAP version 13. HEAP is a name in /dev/dma_heap;
-without one, every heap of the module rust_dma_heap is tested. Tests that need
-a device are skipped unless the module dma_buf_test_importer is loaded, those
-with importers of the kernel's own unless vgem, bochs (with its screen) and
-vivid (n_devs=2 allocators=0,1) are. NUMBER is what an earlier run printed, to
-have its random numbers again. COUNT is how many random sequences the topic
-coherence goes through on each heap (default 100).
+the default is every heap of the module rust_dma_heap. Tests that need a device
+are skipped unless the module dma_buf_test_importer is loaded. Tests with the
+kernel's own importers are skipped unless vgem, bochs (with its screen) and
+vivid (n_devs=2 allocators=0,1) are loaded. NUMBER is the seed that an earlier
+run printed: it repeats that run's random numbers. COUNT is how many random
+sequences the topic coherence tests on each heap (default 100).
 
-DMAHEAP_PATIENCE=NUMBER in the environment has the tests wait so many times as
-long for what is to come, on a machine that is slow.
+On a slow machine, set DMAHEAP_PATIENCE=NUMBER in the environment: the tests
+then wait NUMBER times as long.
 
 Exit status: 0 passed, 1 failed, 4 skipped (nothing could be tested)
 

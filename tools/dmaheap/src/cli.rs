@@ -23,10 +23,10 @@ pub(crate) const EXIT_NO_HEAP: u8 = 3;
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  done; no check failed (the output names those that were skipped, and why)
-  1  something failed; the message says what to do
+  0  success (the output names checks that were skipped, and why)
+  1  failure; the message says what to do
   2  wrong usage
-  3  there is no heap";
+  3  no heap found";
 
 /// List, allocate from, verify and measure Linux dma-buf heaps
 ///
@@ -45,46 +45,45 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show every heap with its attributes, owner and mode
     ///
-    /// One line a heap, by name. ORIGIN tells a heap of the module
-    /// rust_dma_heap ("module") from one of the kernel's own ("kernel"), which
-    /// tell nothing about themselves: "-" stands for what is not known.
-    /// LIMIT, USED, POOL CAP and POOL HELD are rounded down to one decimal;
-    /// --json has them in bytes.
+    /// One line per heap, sorted by name. ORIGIN is "module" for heaps of the
+    /// module rust_dma_heap and "kernel" for the kernel's own, which have no
+    /// attributes: "-" means unknown. Sizes are rounded down to one decimal;
+    /// --json prints them in bytes.
     List(ListOptions),
     /// Allocate buffers and hold them
     ///
-    /// Prints the file descriptor, inode number and size of each buffer and
-    /// holds them until SIGINT, SIGTERM or SIGHUP, or as long as --hold says.
-    /// The inode is the number that debugfs (dma_buf/bufinfo) and
-    /// /proc/PID/fdinfo show. Nothing is left when the command ends.
+    /// Prints the file descriptor, inode number and size of each buffer, and
+    /// holds the buffers until SIGINT, SIGTERM or SIGHUP, or for the time given
+    /// with --hold. The inode number is the one in debugfs (dma_buf/bufinfo) and
+    /// /proc/PID/fdinfo. All buffers are freed when the command ends.
     Alloc(AllocOptions),
-    /// Check that heaps deliver what they promise
+    /// Check that heaps keep their promises
     ///
-    /// For every heap and size: the buffer has the size asked for, rounded up
-    /// to whole pages; it is zero on arrival; what is written in one sync
-    /// bracket is read back in another, through a second mapping in both
-    /// directions, and through mappings that start inside the buffer; a
-    /// duplicate descriptor, a forked child and another process that was sent
-    /// the descriptor have the same buffer; memory is zero again when it is
-    /// allocated anew after being dirtied; and a heap that says it is
-    /// contiguous delivers physically contiguous memory.
+    /// For every heap and size: the buffer has the requested size, rounded up to
+    /// whole pages. It is zeroed. Data written in one sync bracket is read back
+    /// in another, through a second mapping in both directions, and through
+    /// mappings that start inside the buffer. A duplicate descriptor, a forked
+    /// child and another process that receives the descriptor see the same
+    /// buffer. Memory that was written and freed is zeroed when it is allocated
+    /// again. A heap that says it is contiguous returns physically contiguous
+    /// memory.
     ///
-    /// Contiguity is checked without trusting the driver, by finding the
-    /// buffer's pages in /proc/kcore. That needs root; without, the check is
+    /// Contiguity is checked without trusting the driver: the buffer's pages
+    /// are searched in /proc/kcore. This needs root; without it, the check is
     /// reported as skipped.
     Verify(VerifyOptions),
-    /// Measure heaps of the module against the kernel's own
+    /// Compare heaps of the module with the kernel's own
     ///
     /// Takes samples in pairs, one of each heap, in the order A B, B A, so that
-    /// what slows the machine down for a while hits both. RATIO is how many
-    /// times as long the kernel's heap takes: the median over all pairs, with
-    /// the quartiles. Before each sample the module's workers are idle, and
-    /// what they do because of it counts as its CPU time.
+    /// a slow phase of the machine affects both. RATIO is how many times as
+    /// long the kernel's heap takes: the median over all pairs, with the
+    /// quartiles. Before each sample the module's threads are idle; what they
+    /// do because of it counts as its CPU time.
     ///
     /// The cases: "alloc-close" times the ioctl and the close. In the mode
-    /// "cold" the pool was emptied before (pool_cap is set to 0 and back);
-    /// "warm", the previous owner wrote every page 16 ms ago; "untouched", one
-    /// follows the other and nobody touches anything. "alloc-write-close" maps
+    /// "cold" the pool was emptied before (pool_cap is set to 0 and back). In
+    /// "warm" the previous owner wrote every page 16 ms ago. In "untouched" one
+    /// allocation follows the other and nobody touches the memory. "alloc-write-close" maps
     /// and writes every byte as well, one after the other. "touch" maps a new
     /// buffer, touches each page and unmaps it. "vmap" is a vmap and its
     /// vunmap. "pipeline" times the allocation in a stream of frames: 60 a
@@ -92,36 +91,36 @@ pub(crate) enum Command {
     /// is that of the 99th percentiles. "metadata" counts kernel memory beside
     /// the buffer's own.
     ///
-    /// Two more are only measured with --only=map,frame. "map" maps for a device
-    /// and unmaps: on new attachments ("first") or ones that were mapped before
-    /// ("repeated"), on one, two or four in turn, and the time is that of one.
-    /// The device is QEMU's edu, behind the machine's IOMMU if it has one, or
-    /// else one in software. "frame" maps, has edu write 4 KiB, unmaps, and reads
+    /// Two more run only with --only=map,frame. "map" maps for a device and
+    /// unmaps: on new attachments ("first") or on ones that were mapped before
+    /// ("repeated"), on one, two or four in turn; the time is that of one. The
+    /// device is QEMU's edu, behind the machine's IOMMU if it has one, or else
+    /// a device in software. "frame" maps, has edu write 4 KiB, unmaps, and reads
     /// them with the CPU in a bracket; the DMA is not timed. Where a heap's buffer
     /// cannot be mapped, the results say what was refused.
     ///
     /// Needs root, and for vmap, metadata, map and frame the module
     /// dma_buf_test_importer.
     Bench(BenchOptions),
-    /// Put runs of `bench --json` together: tables, goals, a plot
+    /// Combine runs of `bench --json` into tables, goals and a plot
     ///
     /// Takes the runs of several boots: heaps side by side, the kernel's alone
     /// (--control), and runs that counted instructions (--icount).
     BenchReport(ReportOptions),
-    /// Drive the test importer: attach, map, read, write, vmap, take times
+    /// Drive the test importer: attach, map, read, write, vmap, measure
     ///
     /// The module dma_buf_test_importer is a device for tests. This command
-    /// opens it, takes a buffer, does the steps in turn and shows after each
-    /// what it did and how long the calls for it took. All it holds ends with
-    /// it. Without steps it reads them from standard input, one a line; lines
-    /// that begin with # are comments.
+    /// opens it, takes a buffer and carries out the steps in order. After each
+    /// step it prints what the step did and how long its calls took. Without
+    /// steps it reads them from standard input, one per line; lines that begin
+    /// with # are comments.
     ///
-    /// The device is one in software unless --edu says otherwise. The first
-    /// step that fails ends the command with status 1, unless --keep-going was
-    /// given or standard input is a terminal.
+    /// The device is in software unless --edu is given. The first step that
+    /// fails ends the command with status 1, unless --keep-going is given or
+    /// standard input is a terminal.
     ///
-    /// With --json, each step is a line with an object of its own: the step,
-    /// its nanoseconds and what it gave, or an error.
+    /// With --json, each step prints one line with an object: the step, its
+    /// nanoseconds, and its result or an error.
     ///
     /// Needs root.
     Importer(ImporterOptions),
@@ -166,7 +165,7 @@ pub(crate) struct AllocOptions {
     /// Name the buffers (DMA_BUF_SET_NAME, at most 31 bytes)
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Hold them for a time (500ms, 10s, 2m, 1h) instead of until a signal
+    /// Hold them for this time (500ms, 10s, 2m, 1h) instead of until a signal
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) hold: Option<Duration>,
     /// Print JSON
@@ -191,7 +190,7 @@ pub(crate) struct VerifyOptions {
     /// 1M and a page, 8M]
     #[arg(long, value_delimiter = ',', value_parser = parse_size)]
     pub(crate) sizes: Vec<Size>,
-    /// Go through a device, too: what the CPU wrote is read by DMA and the
+    /// Also check with a device: it reads by DMA what the CPU wrote and the
     /// other way round, and through a kernel mapping; needs root and the module
     /// dma_buf_test_importer
     #[arg(long)]
@@ -214,7 +213,7 @@ pub(crate) struct BenchOptions {
     /// module that has one of the kernel beside it, without \"-pooled\"]
     #[arg(value_name = "HEAP")]
     pub(crate) heaps: Vec<String>,
-    /// Measure these operations only
+    /// Measure only these operations
     #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
     pub(crate) only: Vec<Operation>,
     /// How long to take samples of each case (500ms, 10s)
@@ -227,7 +226,7 @@ pub(crate) struct BenchOptions {
     /// shift=0,sleep=off and one processor)
     #[arg(long)]
     pub(crate) icount: bool,
-    /// What to call the machine in the results
+    /// A name for the machine in the results
     #[arg(long, value_name = "TEXT")]
     pub(crate) config: Option<String>,
     /// Print JSON, for `bench-report`
@@ -238,13 +237,13 @@ pub(crate) struct BenchOptions {
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct ReportOptions {
-    /// What `dmaheap bench --json` has printed
+    /// Output of `dmaheap bench --json`
     #[arg(value_name = "FILE", required = true)]
     pub(crate) runs: Vec<PathBuf>,
-    /// Write the results there, as a JSON array
+    /// Write the results to this file, as a JSON array
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Write a plot of the ratios there
+    /// Write a plot of the ratios to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 }
@@ -261,15 +260,15 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = format!("{STEPS}\n\n{IMPORTER_EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct ImporterOptions {
-    /// What to do, in this order [default: what standard input says]
+    /// The steps, in this order [default: from standard input]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<Step>,
     /// Allocate the buffer from this heap [default: one of the module's, not a
     /// contiguous one if there is another]
     #[arg(long, value_name = "NAME", value_parser = parse_heap)]
     pub(crate) heap: Option<String>,
-    /// Take the buffer that this command was given as descriptor FD, or that
-    /// process PID has open as such (`dmaheap alloc --json` shows both)
+    /// Use the buffer that this command inherited as descriptor FD, or that
+    /// process PID has open as FD (`dmaheap alloc --json` prints both)
     #[arg(long, value_name = "[PID:]FD", value_parser = parse_fd, conflicts_with_all = ["heap", "size"])]
     pub(crate) fd: Option<(Option<u32>, u32)>,
     /// Bytes of the buffer: 4096, 64K, 8M, 1920x1080x4
@@ -278,7 +277,7 @@ pub(crate) struct ImporterOptions {
     /// Address bits of the device; 0 for one without a DMA mask
     #[arg(long, value_name = "BITS", default_value_t = 64, value_parser = clap::value_parser!(u8).range(..=64))]
     pub(crate) mask: u8,
-    /// The longest range that the device takes
+    /// The longest range that the device accepts
     #[arg(long, value_name = "SIZE", value_parser = parse_segment)]
     pub(crate) max_segment: Option<u32>,
     /// No range may cross a multiple of this, a power of two
@@ -289,7 +288,7 @@ pub(crate) struct ImporterOptions {
     #[arg(long, value_name = "INDEX", num_args = 0..=1, require_equals = true, default_missing_value = "0",
         conflicts_with_all = ["mask", "max_segment", "boundary"])]
     pub(crate) edu: Option<u64>,
-    /// Go on after a step that failed; the status is 1 all the same
+    /// Continue after a step that failed; the status is still 1
     #[arg(long)]
     pub(crate) keep_going: bool,
     /// Print a line of JSON for each step

@@ -17,28 +17,28 @@ Steps:
   ranges                    show the DMA addresses of a mapping
   read=OFFSET:LEN           the device reads through a mapping, or the kernel
                             through a vmap
-  write=OFFSET:LEN[:BYTE]   the same for writing, each byte BYTE (default 0xff)
+  write=OFFSET:LEN[:BYTE]   likewise; writes BYTE everywhere (default 0xff)
   load=OFFSET:LEN[:PLACE]   the edu device reads through a mapping into its own
                             buffer at PLACE (default 0; it has 4096 bytes)
-  store=OFFSET:LEN[:PLACE]  the edu device writes what it has there
+  store=OFFSET:LEN[:PLACE]  the edu device writes from its own buffer
   load-at=ADDRESS:LEN[:PLACE], store-at=ADDRESS:LEN[:PLACE]
-                            the same by DMA address, behind an IOMMU only
+                            the same by DMA address; only behind an IOMMU
   unmap, detach             end a mapping, an attachment
-  vmap, vunmap              map into kernel addresses, makes a vmap; end it
+  vmap, vunmap              map into the kernel (makes a vmap); unmap
   begin[=DIRECTION], end[=DIRECTION]
                             begin and end a CPU access as a driver does
   cpu-read=OFFSET:LEN, cpu-write=OFFSET:LEN[:BYTE]
-                            this process accesses the buffer, in a bracket
+                            this process accesses the buffer, in a sync bracket
   time-maps=CYCLES[:ATTACHMENTS[:DIRECTION]]
-                            map and unmap that often on new attachments
+                            map and unmap CYCLES times on new attachments
                             (default 1), timed in the kernel
   time-vmaps=CYCLES         vmap and vunmap, likewise
   wait=DURATION             do nothing, as in wait=10s
 
 DIRECTION is both (default), to-device or from-device. OFFSET, LEN and ADDRESS
-are bytes: 4096, 4K, 0x1000. attach, map and vmap number what they make, from 1
-on; a step takes the latest object that suits it, or the one named after @, as
-in map@1=to-device, read@3=0:16, detach@1.";
+are bytes: 4096, 4K, 0x1000. attach, map and vmap number what they make, from 1.
+A step uses the latest object of its kind, or the one named after @, as in
+map@1=to-device, read@3=0:16, detach@1.";
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
