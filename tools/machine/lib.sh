@@ -49,10 +49,10 @@ made_from() {
 rustc_check() {
 	local here
 	if ! here=$("${RUSTC:-rustc}" --version 2>/dev/null); then
-		problem "there is no ${RUSTC:-rustc}." "Install exactly: ${1:-the one that built the kernel, see CONFIG_RUSTC_VERSION_TEXT in its configuration}"
+		problem "${RUSTC:-rustc} is missing." "Install exactly: ${1:-the one that built the kernel, see CONFIG_RUSTC_VERSION_TEXT in its configuration}"
 	elif [ -n "$1" ] && [ "$here" != "$1" ]; then
-		problem "the kernel was built by another rustc than this machine's." \
+		problem "the kernel was built by another rustc than the one here." \
 			"kernel: $1" "here:   $here" \
-			"Rust has no stable ABI, so install exactly that one, or name it: make RUSTC=/path/to/it"
+			"Rust has no stable ABI: install exactly that one, or name it: make RUSTC=/path/to/it"
 	fi
 }

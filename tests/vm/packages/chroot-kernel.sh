@@ -8,7 +8,7 @@ plan 11
 
 use_repository
 apt_run "a newer kernel can be installed before its source" install "linux-image-$NEW" "linux-headers-$NEW"
-said "it is said for which kernel the module is not there" "^rust_dma_heap is not there for the kernel $(echo "$NEW" | sed 's/[+.]/[&]/g'):"
+said "it is said for which kernel the module is not there" "^rust_dma_heap is missing for the kernel $(echo "$NEW" | sed 's/[+.]/[&]/g'):"
 said "and which package is missing" "apt install linux-source-$SERIES=$(echo "$NEW_PACKAGE" | sed 's/[+.]/[&]/g')"
 # What DKMS says of a kernel that it has built nothing for.
 is "DKMS has not built it" "$(dkms_status "$NEW")" added

@@ -103,7 +103,7 @@ pub enum Error {
         errno: Errno,
     },
     /// A descriptor is not that of a dma-buf.
-    #[error("the descriptor is no dma-buf; pass one that a heap or a driver has exported")]
+    #[error("the descriptor is not a dma-buf; pass one that a heap or a driver exported")]
     NotADmaBuf,
     /// A descriptor of a process could not be taken.
     #[error("cannot take descriptor {fd} of process {pid}: {errno}; {}", take_advice(*errno))]
@@ -191,8 +191,8 @@ impl Error {
 fn open_advice(errno: Errno) -> &'static str {
     match errno {
         Errno::NOENT => {
-            "`dmaheap list` shows the heaps there are; if it is missing, load the module: \
-             `modprobe rust_dma_heap`"
+            "`dmaheap list` shows all heaps; if this one is missing, load the module: `modprobe \
+             rust_dma_heap`"
         }
         Errno::ACCESS | Errno::PERM => {
             "run as root, or give your group the node with a udev rule such as \
@@ -200,8 +200,8 @@ fn open_advice(errno: Errno) -> &'static str {
              (SUBSYSTEM==\"dma_heap\" for the kernel's own)"
         }
         Errno::NODEV | Errno::NXIO => {
-            "the node has no driver behind it, the module was probably unloaded: load it again \
-             with `modprobe rust_dma_heap`"
+            "the node has no driver; the module was probably unloaded. Load it again with \
+             `modprobe rust_dma_heap`"
         }
         Errno::MFILE | Errno::NFILE => "raise the limit of open files (`ulimit -n`)",
         _ => "the kernel log may tell more (`dmesg`)",
@@ -216,11 +216,11 @@ fn alloc_advice(errno: Errno) -> &'static str {
              kernel with `cma=`"
         }
         Errno::DQUOT => {
-            "your user's share of this heap is used up: free buffers, have root raise the heap's \
+            "your user's limit of this heap is reached: free buffers, have root raise the heap's \
              sysfs attribute `user_limit`, or run with CAP_SYS_RESOURCE"
         }
         Errno::INVAL => "the length must be more than zero and fit the kernel's address space",
-        Errno::NOTTY => "that node does not speak the dma-heap interface",
+        Errno::NOTTY => "that node is not a dma-buf heap",
         Errno::NODEV => "the heap is gone: load the module again with `modprobe rust_dma_heap`",
         Errno::MFILE | Errno::NFILE => {
             "each buffer is an open file: raise the limit of open files (`ulimit -n`)"
@@ -247,7 +247,7 @@ fn map_advice(errno: Errno) -> &'static str {
 fn take_advice(errno: Errno) -> &'static str {
     match errno {
         Errno::SRCH => "there is no such process: does it still run?",
-        Errno::BADF => "it has no such file open: `ls -l /proc/PID/fd` shows which it has",
+        Errno::BADF => "it does not have that file open: `ls -l /proc/PID/fd` shows its files",
         Errno::ACCESS | Errno::PERM => "run as root, or as the user who may debug that process",
         Errno::NOSYS => "the kernel must be Linux 5.6 or newer",
         Errno::MFILE | Errno::NFILE => "raise the limit of open files (`ulimit -n`)",

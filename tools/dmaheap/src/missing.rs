@@ -16,9 +16,9 @@ pub(crate) fn advice() -> String {
 fn choose(module_loaded: bool, class_exists: bool) -> String {
     if module_loaded || class_exists {
         format!(
-            "no heap in {HEAP_DIR}, though the kernel has one: mount devtmpfs on /dev, or let \
-             udev make the nodes; `dmesg` says which heaps {MODULE_NAME} brought up and why \
-             others are absent"
+            "no heap in {HEAP_DIR}, but the kernel has one: mount devtmpfs on /dev, or let udev \
+             make the nodes; `dmesg` says which heaps {MODULE_NAME} has and why others are \
+             missing"
         )
     } else {
         format!(
