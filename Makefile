@@ -20,7 +20,7 @@ MUTANTS ?= *
 CONFIGS ?= *
 # The architectures of `make test-media`.
 MEDIA ?= amd64 arm64
-# The kernels of `make test-matrix`, of those in tests/lab/kernels.
+# The kernels of `make test-matrix`, of those in tests/lab/machines.toml.
 KERNELS ?= *
 # The architectures of `make test-packages`.
 PACKAGES ?= amd64 arm64
@@ -28,9 +28,9 @@ PACKAGES ?= amd64 arm64
 SANITIZE ?= *
 
 MACHINE := tools/machine
-LAB := LAB_UNVERIFIED='$(LAB_UNVERIFIED)' LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run
+LAB := LAB_UNVERIFIED='$(LAB_UNVERIFIED)' LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run $(LAB_FLAGS)
 
-.PHONY: module kdir install load unload clean demo demo-video test test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check rust-analyzer shell clean-cache help
+.PHONY: module kdir install load unload clean demo demo-video try kunit test test-all test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check rust-analyzer shell clean-cache help
 .PHONY: deb dist test-packages
 
 module:
@@ -56,8 +56,18 @@ demo:
 demo-video:
 	@$(LAB) demo-video '$(ARCH)'
 
+# T= says what to try.
+try:
+	@$(LAB) try $(if $(filter --%,$(T)),$(T),'$(T)')
+
+kunit:
+	@$(LAB) kunit
+
 test:
 	@$(LAB) test
+
+test-all:
+	@$(LAB) test-all
 
 test-video:
 	@$(LAB) test-video '$(ARCH)'
@@ -119,4 +129,4 @@ clean-cache:
 	@$(LAB) clean-cache
 
 help:
-	@sed -n '2,$$p' tests/lab/help
+	@tests/lab/run help

@@ -24,12 +24,16 @@ unpack() {
 load_stock_importers
 exec 3<>"$(port lab.try)"
 echo ready
-while :; do
+idle=0
+# Half an hour after the last request it ends.
+while [ "$idle" -lt 9000 ]; do
 	# Where nobody is connected there is nothing to read, at once.
 	read -r id bytes seconds command <&3 || {
 		usleep 200000
+		idle=$((idle + 1))
 		continue
 	}
+	idle=0
 	printf '### start %s\n' "$id" >&3
 	status=99
 	if [ "$bytes" -eq 0 ] || unpack "$bytes" >&3 2>&1; then
