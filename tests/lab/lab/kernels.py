@@ -6,14 +6,11 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from lab import machines
 from lab.steps import (BUILD, CACHE, JOBS, LAB, LOGS, SRC, SUITE, LabError, Log, digest, output,
@@ -31,33 +28,25 @@ PLACE = "drivers/dma-buf/rust-dma-heap"
 STOCK_MODULES = "vgem bochs vivid virtio-gpu virtio_blk ext4"
 
 
-@dataclass(frozen=True)
-class Arch:
+class Arch(NamedTuple):
     """What differs from architecture to architecture."""
 
     name: str
     karch: str
     gnu: str
     rust: str
-
-    @property
-    def cross(self) -> str:
-        """The prefix of the compilers' names."""
-        return self.gnu + "-"
-
-    @property
-    def gcc(self) -> str:
-        """The compiler that builds kernels for it."""
-        return self.cross + GCC
+    cross: str
+    # The compiler that builds kernels for it.
+    gcc: str
 
 
-ARCHES = {arch.name: arch for arch in (
-    Arch("amd64", "x86", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu"),
-    Arch("arm64", "arm64", "aarch64-linux-gnu", "aarch64-unknown-linux-gnu"),
-    Arch("armhf", "arm", "arm-linux-gnueabihf", "armv7-unknown-linux-gnueabihf"))}
+ARCHES = {one[0]: Arch(*one, f"{one[2]}-", f"{one[2]}-{GCC}") for one in (
+    ("amd64", "x86", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu"),
+    ("arm64", "arm64", "aarch64-linux-gnu", "aarch64-unknown-linux-gnu"),
+    ("armhf", "arm", "arm-linux-gnueabihf", "armv7-unknown-linux-gnueabihf"))}
 
 
-def by_version(names: list[str]) -> list[str]:
+def by_version(names: Iterable[str]) -> list[str]:
     """Newest first, as dpkg and the kernel count."""
     return output("sort", "-rV", input="\n".join(names), stdin=None).splitlines()
 
@@ -71,40 +60,27 @@ class Lists:
     """apt's package lists: of the root, or, for armhf alone, of its own. On a mirror that
     lags behind with that architecture, all else goes on."""
 
-    armhf = CACHE / "armhf"
-
     def __init__(self, arch: str) -> None:
         self.env: dict[str, str] = {}
         self.folder = Path("/var/lib/apt/lists")
         self.fresh, self.trouble = False, ""
         if arch == "armhf":
-            self.folder = self.armhf / "lists"
-            self.env = {"APT_CONFIG": str(self.armhf / "apt.conf")}
-            self._configure()
-
-    def _configure(self) -> None:
-        for name in "lists/partial", "parts":
-            (self.armhf / name).mkdir(parents=True, exist_ok=True)
-        mirror, suite = self._mirror(Path("/etc/apt/sources.list"), backports=False)
-        (self.armhf / "sources.list").write_text("".join(
-            f"deb [arch=armhf] {mirror} {name} main\n" for name in (suite, f"{suite}-backports")))
-        (self.armhf / "apt.conf").write_text(f'''APT::Architectures {{ "amd64"; "armhf"; }};
-Dir::State::lists "{self.armhf}/lists";
-Dir::State::status "/dev/null";
-Dir::Etc::sourcelist "{self.armhf}/sources.list";
-Dir::Etc::sourceparts "{self.armhf}/parts";
-Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";
-APT::Get::AllowUnauthenticated "{os.environ.get("LAB_UNVERIFIED") or 0}";
-''')
-
-    @staticmethod
-    def _mirror(sources: Path, backports: bool) -> tuple[str, str]:
-        for line in sources.read_text().splitlines():
-            if ("-backports" in line) == backports:
-                _, _, mirror, suite, _ = line.split()
-                return mirror, suite
-        raise LabError(f"{sources} names no mirror.")
+            home = CACHE / "armhf"
+            self.folder = home / "lists"
+            self.env = {"APT_CONFIG": str(home / "apt.conf")}
+            for name in "lists/partial", "parts":
+                (home / name).mkdir(parents=True, exist_ok=True)
+            self.mirror, self.backports = re.findall(
+                r"^deb \S+ (\S+) (\S+)", Path("/etc/apt/sources.list").read_text(), re.M)[-1]
+            (home / "sources.list").write_text("".join(
+                f"deb [arch=armhf] {self.mirror} {suite} main\n"
+                for suite in (self.backports.removesuffix("-backports"), self.backports)))
+            (home / "apt.conf").write_text("".join(f"{name};\n" for name in (
+                'APT::Architectures { "amd64"; "armhf"; }', f'Dir::State::lists "{home}/lists"',
+                'Dir::State::status "/dev/null"', f'Dir::Etc::sourcelist "{home}/sources.list"',
+                f'Dir::Etc::sourceparts "{home}/parts"', 'Dir::Cache::pkgcache ""',
+                'Dir::Cache::srcpkgcache ""', 'APT::Get::AllowUnauthenticated '
+                f'"{os.environ.get("LAB_UNVERIFIED") or 0}"')))
 
     def refresh(self) -> None:
         """Reads them again, once a day. Without a network the old ones serve."""
@@ -114,21 +90,19 @@ APT::Get::AllowUnauthenticated "{os.environ.get("LAB_UNVERIFIED") or 0}";
             stamp = self.folder / "lab-stamp"
             if stamp.exists() and time.time() - stamp.stat().st_mtime < 86400:
                 return
-            log = LOGS / f"lists-{self.folder.parent.name}.log"
-            done = subprocess.run(
-                ["timeout", "300", "apt-get", "-q", "-o", "Acquire::Retries=0", "update"],
-                check=False, stdin=subprocess.DEVNULL, stdout=log.open("w"),
-                stderr=subprocess.STDOUT, env={**os.environ, **self.env})
-            text = log.read_text()
-            if done.returncode == 0 and not re.search("^W: Failed to fetch", text, re.M):
+            log = Log(LOGS / f"lists-{self.folder.parent.name}.log")
+            status = log.run("timeout", "300", "apt-get", "-q", "-o", "Acquire::Retries=0",
+                             "update", env=self.env, ok=range(256))
+            text = log.path.read_text()
+            if status == 0 and "\nW: Failed to fetch" not in text:
                 stamp.touch()
                 self.fresh = True
                 return
             failed = re.search(r"^[EW]: Failed to fetch [a-z]*://[^/]*/(\S*) +(.*?)( \[IP: .*)?$",
                                text, re.M)
-            self.trouble = f"{failed[1]}: {failed[2]}" if failed else f"see {shown(log)}"
+            self.trouble = f"{failed[1]}: {failed[2]}" if failed else f"see {shown(log.path)}"
             day = time.strftime("%F", time.localtime(self.folder.stat().st_mtime))
-            say(f"  note: the package lists cannot be read anew ({shown(log)}); going on with"
+            say(f"  note: the package lists cannot be read anew ({shown(log.path)}); going on with"
                 f" those of {day}")
 
     def unverified(self) -> None:
@@ -137,26 +111,24 @@ APT::Get::AllowUnauthenticated "{os.environ.get("LAB_UNVERIFIED") or 0}";
         nor for the packages that it names."""
         if not self.trouble:
             return
-        mirror, suite = self._mirror(self.armhf / "sources.list", backports=True)
-        mirror = mirror.rstrip("/")
+        mirror = self.mirror.rstrip("/")
         # apt's name of such a list.
         name = re.sub("^[a-z]*://", "", mirror).replace("_", "%5f").replace("/", "_")
-        release = self.folder / f"{name}_dists_{suite}_InRelease"
-        file = self.folder / f"{name}_dists_{suite}_main_binary-armhf_Packages"
+        name = f"{name}_dists_{self.backports}_"
+        file = self.folder / f"{name}main_binary-armhf_Packages"
         # What an earlier run took so.
-        if not release.exists():
+        if not (self.folder / f"{name}InRelease").exists():
             file.unlink(missing_ok=True)
-        if os.environ.get("LAB_UNVERIFIED") != "1":
-            return
-        for old in self.folder.glob(file.name + "*"):
-            old.unlink()
-        log = Log(LOGS / "lists-unverified.log")
-        log.run("/usr/lib/apt/apt-helper", "-o", "APT::Sandbox::User=root", "download-file",
-                f"{mirror}/dists/{suite}/main/binary-armhf/Packages.xz", f"{file}.xz",
-                env=self.env)
-        log.run("xz", "-d", f"{file}.xz")
-        say("  note: LAB_UNVERIFIED=1: kernels for armhf as the mirror lists them, without a"
-            " signature")
+        if os.environ.get("LAB_UNVERIFIED") == "1":
+            for old in self.folder.glob(file.name + "*"):
+                old.unlink()
+            log = Log(LOGS / "lists-unverified.log")
+            url = f"{mirror}/dists/{self.backports}/main/binary-armhf/Packages.xz"
+            log.run("/usr/lib/apt/apt-helper", "-o", "APT::Sandbox::User=root", "download-file",
+                    url, f"{file}.xz", env=self.env)
+            log.run("xz", "-d", f"{file}.xz")
+            say("  note: LAB_UNVERIFIED=1: kernels for armhf as the mirror lists them, without a"
+                " signature")
 
     def names(self, prefix: str) -> list[str]:
         """The packages whose names begin so."""
@@ -177,15 +149,6 @@ APT::Get::AllowUnauthenticated "{os.environ.get("LAB_UNVERIFIED") or 0}";
                 log.run("dpkg-deb", "-x", deb, folder)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Two lanes may want the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 class Kernel:
     """A stock kernel: after choose() it is known which, after prepare() a module can be
     built for it and machines can boot it."""
@@ -193,7 +156,7 @@ class Kernel:
     cache = CACHE / "kernel"
 
     def __init__(self, name: str) -> None:
-        entry: dict[str, Any] = machines.kernel_table(name)
+        entry = machines.kernel_table(name)
         # The name is the table's, the label is shown, and in the names of results.
         self.name, self.label, self.suite = name, name, str(entry["suite"])
         self.arch = ARCHES[entry["arch"]]
@@ -205,8 +168,9 @@ class Kernel:
         self.lists = Lists(self.arch.name)
         # The source is the same for all architectures, and armhf's lists need not be sound.
         self.source_lists = Lists("amd64") if self.arch.name == "armhf" else self.lists
-        self.release = self.base = self.branch = self.package = ""
-        self._tools = ""
+        self.release = self.base = self.branch = self.package = self._tools = ""
+        self.dir = self.source = self.build_dir = self.image = self.busybox = Path()
+        self.modules = Path()
 
     def releases(self, series: str) -> list[str]:
         """All of this flavour that the lists have for a series or version, newest first."""
@@ -254,6 +218,32 @@ class Kernel:
         self.release, self.package = release, package
         self.base = re.split("[-+]", release)[0]
         self.branch = ".".join(self.base.split(".")[:2])
+        self.source = CACHE / f"source/linux-{self.branch}-{package}"
+        self._places()
+
+    def _key(self, *parts: str) -> str:
+        """What a kernel is made from, beside what makes it: its package, and the compilers."""
+        if not self._tools:
+            self._tools = "".join(output(*argv) for argv in (
+                ("rustc", "-vV"), ("bindgen", "--version"), ("clang", "--version"),
+                ("pahole", "--version"), (self.arch.gcc, "--version"),
+                (self.arch.cross + "ld", "--version")))
+        return digest(*parts, f"{self.package} {digest(self._tools)}")
+
+    def _places(self) -> None:
+        # What the cache has of this kernel; the name tells what it was made from. In it are its
+        # packages' files, the build folder "o", and "done" when it is complete.
+        self.dir = self.cache / f"{self.release}-{self._key(self.recipe)}"
+        self.build_dir = self.dir / "o"
+        self.image = self.dir / f"package/usr/lib/modules/{self.release}/vmlinuz"
+        self.busybox = self.dir / "package/usr/bin/busybox"
+        # Can be a guest's /lib/modules. Its parent's name tells what is in it.
+        self.modules = self.dir / f"stock-{digest(STOCK_MODULES)}/modules"
+
+    @property
+    def ready(self) -> bool:
+        """Is all of it in the cache?"""
+        return (self.dir / "done").exists()
 
     def _from_cache(self, wanted: list[str]) -> None:
         """Goes back to a kernel that the cache holds complete. A newer one is fetched only
@@ -270,54 +260,6 @@ class Kernel:
                 if self.ready:
                     return
         self._take(*chosen)
-
-    @property
-    def tools(self) -> str:
-        """The compilers that a kernel is built with, as a short key."""
-        if not self._tools:
-            self._tools = digest("".join(output(*argv) for argv in (
-                ("rustc", "-vV"), ("bindgen", "--version"), ("clang", "--version"),
-                ("pahole", "--version"), (self.arch.gcc, "--version"),
-                (self.arch.cross + "ld", "--version"))))
-        return self._tools
-
-    @property
-    def dir(self) -> Path:
-        """What the cache has of this kernel: its packages' files, the build folder "o", and
-        "done" when it is complete. The name tells what it was made from."""
-        key = digest(Kernel.build, Kernel.make, f"{self.package} {self.tools}")
-        return self.cache / f"{self.release}-{key}"
-
-    @property
-    def build_dir(self) -> Path:
-        """Where the kernel's own build system works."""
-        return self.dir / "o"
-
-    @property
-    def ready(self) -> bool:
-        """Is all of it in the cache?"""
-        return (self.dir / "done").exists()
-
-    @property
-    def source(self) -> Path:
-        """The kernel's source."""
-        return CACHE / f"source/linux-{self.branch}-{self.package}"
-
-    @property
-    def image(self) -> Path:
-        """What a machine boots."""
-        return self.dir / f"package/usr/lib/modules/{self.release}/vmlinuz"
-
-    @property
-    def busybox(self) -> Path:
-        """A busybox of the kernel's architecture."""
-        return self.dir / "package/usr/bin/busybox"
-
-    @property
-    def modules(self) -> Path:
-        """A directory that can be a guest's /lib/modules. Its parent's name tells what is
-        in it."""
-        return self.dir / f"stock-{digest(STOCK_MODULES)}/modules"
 
     def make(self, log: Log, *targets: str) -> None:
         """make in the build folder, by the compiler that has built the stock kernel."""
@@ -344,7 +286,10 @@ class Kernel:
 
     def fetch_source(self, log: Log) -> None:
         """The kernel's source, once for all architectures."""
-        with locked(CACHE / "source/lock"):
+        self.source.parent.mkdir(parents=True, exist_ok=True)
+        with (CACHE / "source/lock").open("w") as lock:
+            # Two lanes may want it.
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if self.source.is_dir():
                 return
             for old in [*self.source.parent.glob("*.tmp"), self.source.parent / "package"]:
@@ -372,8 +317,7 @@ class Kernel:
     def build(self, log: Log) -> None:
         """A build folder with the Rust artefacts that Debian's headers package lacks. They are
         made from the same source, configuration and compilers as the stock kernel, so the
-        symbol names that rustc derives are the same, too. A change to this makes every build
-        folder anew."""
+        symbol names that rustc derives are the same, too."""
         headers = self.dir / f"package/usr/src/linux-headers-{self.release}"
         # Kbuild goes on where an interrupted build has stopped.
         self.build_dir.mkdir(exist_ok=True)
@@ -400,6 +344,9 @@ class Kernel:
         if release != self.release:
             raise LabError(f"the build folder calls itself {release} instead of {self.release}.")
         (self.dir / "done").write_text(f"{self.arch.name} {self.release} {self.package}\n")
+
+    # A change to these makes every build folder anew.
+    recipe = digest(build, make)
 
     def fetch_modules(self, log: Log) -> None:
         """Drivers of the stock kernel. They have a package of their own, large and for the
@@ -448,31 +395,21 @@ class OwnKernel(Kernel):
     configuration that says all it has, and into a folder of the cache named by the digest of
     all that it is made from."""
 
-    configs: tuple[str, ...] = ()
     text = ""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.label = self.arch.name
-        self.out = BUILD / str(machines.kernel_table(name)["kind"])
+        entry = machines.kernel_table(name)
+        self.out = BUILD / str(entry["kind"])
+        self.options = [option if "=" in option else f"{option}=y" for option in entry["config"]]
 
-    @property
-    def dir(self) -> Path:
-        key = digest(type(self).build, type(self).make, OwnKernel.configure,
-                     *(LAB / name for name in self.configs), f"{self.package} {self.tools}")
-        return self.cache / f"{self.base}-{key}"
-
-    @property
-    def image(self) -> Path:
-        return self.build_dir / "arch/x86/boot/bzImage"
-
-    @property
-    def busybox(self) -> Path:
-        return Path("/usr/bin/busybox")
-
-    @property
-    def modules(self) -> Path:
-        return self.dir / "package/lib/modules"
+    def _places(self) -> None:
+        key = self._key(self.recipe, *self.options)
+        self.dir = self.cache / f"{self.base}-{key}"
+        self.build_dir = self.dir / "o"
+        self.image = self.build_dir / "arch/x86/boot/bzImage"
+        self.busybox, self.modules = Path("/usr/bin/busybox"), self.dir / "package/lib/modules"
 
     def fetch_modules(self, log: Log) -> None:
         """They were built with the kernel."""
@@ -483,21 +420,21 @@ class OwnKernel(Kernel):
             step(f"build the {self.text} kernel", f"{self.text}-build", self.build)
         prune(self.dir, self.source)
 
-    def configure(self, log: Log, source: Path, *configs: Path) -> None:
-        """A build folder with exactly what the files name, and what that brings with it."""
+    def configure(self, log: Log, source: Path, *more: str) -> None:
+        """A build folder with exactly the options that the table names, and what that brings
+        with it."""
         # Kbuild goes on where an interrupted build has stopped.
         self.build_dir.mkdir(parents=True, exist_ok=True)
         log.run("make", "-C", source, f"O={self.build_dir}", "outputmakefile")
         wanted = self.build_dir / "wanted.config"
-        wanted.write_text("".join(file.read_text() for file in configs))
+        wanted.write_text("".join(f"CONFIG_{option}\n" for option in [*self.options, *more]))
         self.make(log, f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig")
         # Kconfig drops what it cannot have without a word.
         has = (self.build_dir / ".config").read_text().splitlines()
-        missing = [line for line in wanted.read_text().splitlines()
-                   if line.startswith("CONFIG_") and line not in has]
+        missing = [line for line in wanted.read_text().splitlines() if line not in has]
         if missing:
-            raise LabError(f"Linux {self.base} cannot have what "
-                           f"{' '.join(file.name for file in configs)} ask for:", *missing)
+            raise LabError(f"Linux {self.base} cannot have what the table [kernel.{self.name}] of"
+                           " machines.toml asks for:", *missing)
 
     def install_modules(self, log: Log, *settings: str) -> None:
         """Into the folder that becomes a guest's /lib/modules."""
@@ -510,52 +447,52 @@ class Sanitizer(OwnKernel):
     no other compiler."""
 
     cache, text = CACHE / "sanitizer", "sanitizer"
-    configs = ("machine.config", "sanitizer.config")
 
     def make(self, log: Log, *targets: str) -> None:
         log.run("make", "-C", self.build_dir, "ARCH=x86", "LLVM=1", f"-j{JOBS}", *targets)
 
     def build(self, log: Log) -> None:
-        self.configure(log, self.source, *(LAB / name for name in self.configs))
+        self.configure(log, self.source)
         self.make(log, "HOSTRUSTFLAGS=-Copt-level=0", "bzImage", "modules")
         self.install_modules(log)
         (self.dir / "done").touch()
+
+    recipe = digest(OwnKernel.configure, build, make)
 
 
 class Uml(OwnKernel):
     """A User-mode Linux kernel with KUnit: an ordinary process, so nothing is emulated."""
 
-    cache, text, configs = CACHE / "uml", "User-mode-Linux", ("uml.config",)
+    cache, text = CACHE / "uml", "User-mode-Linux"
 
-    @property
-    def build_dir(self) -> Path:
-        return self.dir
+    def _places(self) -> None:
+        super()._places()
+        self.build_dir = self.dir
 
     def make(self, log: Log, *targets: str) -> None:
-        # Modules lie further from the kernel than 32 bits reach, and the module loader knows
-        # no GOT: C modules get -mcmodel=large by the kernel's own makefiles, Rust is new to
-        # them.
         log.run("make", "-C", self.build_dir, "ARCH=um", "SUBARCH=x86", f"CC={self.arch.gcc}",
                 f"-j{JOBS}", *targets)
 
     def build(self, log: Log) -> None:
-        self.configure(log, self.source, LAB / "uml.config")
+        self.configure(log, self.source)
         self.make(log, "HOSTRUSTFLAGS=-Copt-level=0", "linux", "modules")
         (self.dir / "done").touch()
+
+    recipe = digest(OwnKernel.configure, build, make)
 
 
 class InTree(OwnKernel):
     """A kernel with this tree in its source: built in, or as a module of that kernel."""
 
-    cache, configs = CACHE / "in-tree", ("machine.config",)
+    cache = CACHE / "in-tree"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.how = str(machines.kernel_table(name)["how"])
 
-    @property
-    def image(self) -> Path:
-        return self.dir / "bzImage"
+    def _places(self) -> None:
+        super()._places()
+        self.image = self.dir / "bzImage"
 
     def make(self, log: Log, *targets: str) -> None:
         log.run("make", "-C", self.build_dir, "ARCH=x86", f"CC={self.arch.gcc}",
@@ -595,9 +532,7 @@ class InTree(OwnKernel):
 
     def build(self, log: Log) -> None:
         source = self.place()
-        config = self.dir / "heap.config"
-        config.write_text(f"CONFIG_RUST_DMA_HEAP={self.how}\n")
-        self.configure(log, source, LAB / "machine.config", config)
+        self.configure(log, source, f"RUST_DMA_HEAP={self.how}")
         self.make(log, "HOSTRUSTFLAGS=-Copt-level=0", "bzImage", "modules")
         self.install_modules(log, "INSTALL_MOD_STRIP=1")
         shutil.copy(self.build_dir / "arch/x86/boot/bzImage", self.image)
@@ -607,6 +542,8 @@ class InTree(OwnKernel):
         for name in "rust_dma_heap.ko", "dma_buf_test_importer.ko":
             for file in self.modules.rglob(name):
                 file.rename(self.out / name)
+
+    recipe = digest(OwnKernel.configure, place, build, make)
 
 
 KINDS: dict[str, type[Kernel]] = {

@@ -49,6 +49,10 @@ def kernel_table(name: str) -> dict[str, Any]:
         raise LabError(f"no such architecture: {name}",
                        f"The lab knows ARCH={', ARCH='.join(table()['arch'])}.")
     arch = entry.get("arch", name)
+    # The options of the one that it is like come first.
+    if "like" in entry:
+        options = table()["kernel"][entry["like"]]["config"]
+        entry = {**entry, "config": options + entry.get("config", [])}
     return {"arch": arch, "flavour": arch, "suite": "trixie", "series": "newest",
             "kind": "stock", **entry}
 
@@ -76,6 +80,7 @@ class Machine:
     time: int = 0
     begin: int = 0
     counts: bool = False
+    debian: str = ""
 
     @property
     def job(self) -> Path:

@@ -25,7 +25,7 @@ def package_list(suite: str) -> Path:
 
 def path(cache: Path, suite: str) -> Path:
     """Where the suite's root is; the name tells what it was made from."""
-    return cache / f"root-{suite}-{digest(package_list(suite), make, settle)}"
+    return cache / f"root-{suite}-{digest(package_list(suite), RECIPE)}"
 
 
 def make(suite: str, root: Path, log: Log) -> None:
@@ -82,6 +82,10 @@ def settle(suite: str, root: Path, log: Log) -> None:
             f"libstd-rust-dev:{arch}")
     run("apt-get", "-q", "clean")
     log.run("umount", root / "proc")
+
+
+# A change to these makes every root anew.
+RECIPE = digest(make, settle)
 
 
 def environment(cache: Path, suite: str) -> dict[str, str]:

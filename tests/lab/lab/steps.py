@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,14 @@ class Log:
         """Adds a line."""
         self.file.write((text + "\n").encode())
 
-    def run(self, *argv: str | Path, ok: tuple[int, ...] = (0,), **options: Any) -> int:
+    def run(self, *argv: str | Path, ok: Container[int] = (0,), **options: Any) -> int:
         """Runs a command; another status than those of ok is an error. The options are
         those of subprocess.run; env is added to the environment."""
         self._start(argv, options)
         options.setdefault("stdout", self.file)
         return self._check(argv, subprocess.run(argv, check=False, **options), ok).returncode
 
-    def output(self, *argv: str | Path, ok: tuple[int, ...] = (0,), **options: Any) -> str:
+    def output(self, *argv: str | Path, ok: Container[int] = (0,), **options: Any) -> str:
         """The same for what a command prints; what it says beside that is in the log."""
         self._start(argv, options)
         done = subprocess.run(argv, check=False, stdout=subprocess.PIPE, **options)
@@ -94,7 +94,7 @@ class Log:
 
     @staticmethod
     def _check(argv: tuple[str | Path, ...], done: subprocess.CompletedProcess[bytes],
-               ok: tuple[int, ...]) -> subprocess.CompletedProcess[bytes]:
+               ok: Container[int]) -> subprocess.CompletedProcess[bytes]:
         if done.returncode not in ok:
             raise subprocess.CalledProcessError(done.returncode, [str(word) for word in argv])
         return done

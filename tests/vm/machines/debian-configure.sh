@@ -9,5 +9,5 @@ mkdir /target
 mount -t ext4 /dev/vda /target
 mount -t proc proc /target/proc
 mount -t devtmpfs dev /target/dev
-chroot /target /bin/sh /debs/debian-configure
+chroot /target /bin/sh /debs/configure-root
 umount /target/dev /target/proc /target

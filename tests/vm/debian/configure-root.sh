@@ -1,4 +1,3 @@
-#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
 # Installs the packages of /essential and /debs. Runs within the new root, where

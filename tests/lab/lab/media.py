@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make test-media: programs that nobody here wrote, as Debian ships them, on our heaps.
+make demo-video: a camera's pictures on a screen, in buffers of our heaps, looked at.
+make test-video: the same for minutes."""
+
+import functools
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from lab import debian, machines
+from lab.build import Build, cargo_tests
+from lab.kernels import kernel
+from lab.machines import Run, machine, test_boot
+from lab.results import Results
+from lab.steps import BUILD, DRY, LOGS, SHOW, lanes, say
+from lab.tests import prepare_one
+
+
+def test_media(arches: str) -> int:
+    """make test-media: on one architecture, or on both."""
+    results, found = Results(fresh=True), machines.group("test-media")
+
+    def lane(arch: str) -> None:
+        build = prepare_one(arch)
+        for name in (one.name for where, one in found if where == arch):
+            test_boot(debian.run(build.kernel, name), results)
+    lanes(*(functools.partial(lane, arch) for arch in arches.split()))
+    return results.finish()
+
+
+def demo_video(arch: str) -> int:
+    """make demo-video: each of two heaps shows other bars."""
+    build, results = prepare_video(arch), Results(fresh=True)
+    name = watched_boot(Run(build.kernel, machine("demo-video")), results)
+    for bars in "columns", "rows":
+        results.command(f"{name}/picture-{bars}", BUILD / "amd64/picture",
+                        LOGS / f"screen-{name}-{bars}.png", "640x480", bars)
+    for tap in sorted((results.folder / name).glob("video-*.tap")):
+        say("", f"{tap.stem}:", *re.findall("^# (.*)", tap.read_text(), re.M))
+    status = results.finish()
+    if status == 0 and not (DRY or SHOW):
+        shutil.copy(LOGS / f"screen-{name}-columns.png", BUILD / f"demo-video-{arch}.png")
+        say("The camera's pattern, as the screen has shown it:"
+            f" build/demo-video-{arch}.png")
+    return status
+
+
+def test_video(arch: str) -> int:
+    """make test-video. The machine's clock counts its own instructions: whatever else this
+    host does, a frame has as long as it should. Nobody sleeps meanwhile, so minutes there may
+    be less than that here."""
+    build, results = prepare_video(arch), Results(fresh=True)
+    watched_boot(Run(build.kernel, machine("suite-video")), results)
+    say("  ... unit tests of the programs for video")
+    cargo_tests(results, "--package", "camera-to-screen", "--package", "picture")
+    return results.finish()
+
+
+def prepare_video(arch: str) -> Build:
+    """All that a machine with video needs."""
+    build = Build(kernel(arch))
+    build.prepare()
+    build.stock_modules()
+    build.video_programs()
+    build.initramfs(build.kernel.programs / "camera-to-screen", build.kernel.modules)
+    return build
+
+
+def watched_boot(run: Run, results: Results) -> str:
+    """Boots a machine and takes a picture of its screen for each line "# screendump NAME" that
+    it prints: build/log/screen-MACHINE-NAME.png. A line on its port lab.go tells that this was
+    done. (A pipe, for that is there before the machine and when it is started again.)"""
+    for old in LOGS.glob(f"screen-{run.name}-*.png"):
+        old.unlink()
+    monitor, go = (Path("/tmp", f"{run.name}.{kind}") for kind in ("monitor", "go"))
+    os.mkfifo(go)
+    run.arguments = ["-qmp", f"unix:{monitor},server=on,wait=off",
+                     "-device", "virtio-serial-pci,id=video", "-chardev", f"pipe,id=go,path={go}",
+                     "-device", "virtserialport,bus=video.0,chardev=go,name=lab.go"]
+    ended = threading.Event()
+    watcher = threading.Thread(target=take_pictures, args=(run, monitor, go, ended))
+    watcher.start()
+    try:
+        test_boot(run, results)
+    finally:
+        ended.set()
+        watcher.join()
+        go.unlink()
+    return run.name
+
+
+def take_pictures(run: Run, monitor: Path, go: Path, ended: threading.Event) -> None:
+    """Those that are asked for, until the machine has ended."""
+    taken = 0
+    with go.open("r+b", buffering=0) as pipe:
+        while not ended.wait(0.2):
+            for name in wanted(run.log("out"))[taken:]:
+                try:
+                    screendump(monitor, LOGS / f"screen-{run.name}-{name}.png")
+                except (OSError, ValueError) as error:
+                    print(f"error: no picture {name} of {run.name}: {error}", file=sys.stderr)
+                    return
+                taken += 1
+                pipe.write(b"taken\n")
+
+
+def wanted(out: Path) -> list[str]:
+    """The pictures that a machine has asked for; a line counts when it is complete."""
+    return re.findall(r"^# screendump (\S+)\n", out.read_text(errors="replace"),
+                      re.M) if out.exists() else []
+
+
+def screendump(monitor: Path, file: Path) -> None:
+    """Has QEMU write what the screen shows."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        connection.connect(str(monitor))
+        with connection.makefile("rw") as stream:
+            for command in ({"execute": "qmp_capabilities"}, {
+                    "execute": "screendump",
+                    "arguments": {"filename": str(file), "format": "png"}}):
+                stream.write(json.dumps(command))
+                stream.flush()
+                # It also tells of itself, and of events.
+                while "return" not in (answer := json.loads(stream.readline())):
+                    if "error" in answer:
+                        raise OSError(answer["error"]["desc"])

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make test-mutants: are the tests worth anything? Each patch of tests/mutants breaks the
+module on purpose, in a copy of the tree, and a test must fail then.
+
+A patch says before its diff what it breaks, and in a line "Boot: MACHINE" in which machine of
+the table that shows. A machine counts only if the module without a patch passes there first."""
+
+import contextlib
+import re
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from lab.build import MODULE, Build, strip
+from lab.kernels import kernel
+from lab.machines import Machine, Run, machine, table, test_boot
+from lab.results import Results, Summary
+from lab.steps import BUILD, DRY, SHOW, SRC, LabError, Log, say, step
+from lab.tests import prepare_one
+
+FOLDER = BUILD / "mutants"
+TREE, RESULTS, BROKEN = FOLDER / "tree", FOLDER / "results", FOLDER / f"{MODULE}.ko"
+# A broken module may hang; the longest of these machines needs less than two minutes where
+# nothing else runs.
+SECONDS = 600
+
+
+class Unusable(Exception):
+    """What is wrong with a patch, and lines that show it."""
+
+
+def shown_by(patch: str) -> Machine:
+    """The machine that a patch names."""
+    header = re.split("^diff ", patch, maxsplit=1, flags=re.M)[0]
+    match = re.search(r"^Boot: *([a-z-]+)$", header, re.M)
+    if not match or match[1] not in table()["machine"]:
+        raise Unusable('it has no line "Boot: MACHINE" that names one of machines.toml')
+    return machine(match[1])
+
+
+def fresh_tree() -> None:
+    """What the module is built from, as it is in the checkout. Files that a patch has changed
+    get a new time, so that they are compiled again."""
+    TREE.mkdir(parents=True, exist_ok=True)
+    names = "Kbuild", "Kconfig", "drivers", "include", "uapi"
+    subprocess.run(["rsync", "-rlc", "--delete", *(SRC / name for name in names), TREE], check=True)
+
+
+def apply(patch: Path, *options: str) -> None:
+    """To the copy."""
+    done = subprocess.run(
+        ["patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", *options, "-i", patch], check=False,
+        cwd=TREE, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise Unusable("the patch no longer applies:", *done.stdout.splitlines()[-5:])
+
+
+def build_broken(log: Log, build: Build) -> None:
+    """The module of the copy."""
+    folder = FOLDER / f"module-{build.kernel.name}"
+    folder.mkdir(exist_ok=True)
+    build.kernel.make(log, f"M={TREE}", f"MO={folder}", "modules")
+    strip(log, build.kernel, folder / f"{MODULE}.ko", BROKEN)
+
+
+def boot(name: str, run: Run) -> Summary:
+    """A machine, which is ended soon after a test has failed: one is enough."""
+    results, ended = Results(RESULTS / name, fresh=True), threading.Event()
+    out = run.log("out")
+    out.unlink(missing_ok=True)
+
+    def watch() -> None:
+        while not ended.wait(1):
+            if out.exists() and re.search(rb"^not ok ", out.read_bytes(), re.M):
+                time.sleep(3)
+                if run.process:
+                    run.process.terminate()
+                return
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with (RESULTS / f"{name}.boot.log").open("w") as log, \
+                contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            test_boot(run, results)
+    finally:
+        ended.set()
+        watcher.join()
+    summary = results.summary()
+    (RESULTS / f"{name}.log").write_text(f"{summary.text}\n{summary.last}\n")
+    return summary
+
+
+def failures(summary: Summary) -> list[str]:
+    """The tests that failed, each as NAME: TEXT. That a machine was ended is none."""
+    found = (f"{file.rsplit('/', 1)[-1]}: " + re.sub(r"^not ok \d* *-? *", "", text)
+             for file, text in summary.failures)
+    return [one for one in found if not re.match("machine: |.*: the results are cut short", one)]
+
+
+def control(build: Build, run: Run) -> None:
+    """Without a patch."""
+    name, start = run.machine.name, time.monotonic()
+    fresh_tree()
+    step("build the module without a patch", "mutants-build", lambda log: build_broken(log, build))
+    if DRY or SHOW:
+        run.boot()
+        return
+    summary = boot(f"control-{name}", run)
+    if not summary.good:
+        raise LabError(f'the tests "{name}" fail without a patch, so they would say nothing of one'
+                       f":\n{summary.text}", "Get `make test` right first.")
+    say(f'  ok  without a patch the tests "{name}" pass ({time.monotonic() - start:.0f} s)')
+
+
+def attempt(patch: Path, build: Build, run: Run) -> list[str]:
+    """Builds and boots a mutant, and gives the verdict."""
+    start, log = time.monotonic(), Log(RESULTS / f"{patch.stem}.build.log")
+    say(f"  ... {patch.stem}")
+    fresh_tree()
+    apply(patch)
+    try:
+        build_broken(log, build)
+    except subprocess.CalledProcessError as error:
+        errors = re.findall(r"^error(?:.*\n){,13}", log.path.read_text(errors="replace"), re.M)
+        raise Unusable("the module does not build with it:",
+                       *"".join(errors).splitlines()[:30]) from error
+    summary = boot(patch.stem, run)
+    where, took = run.machine.name, f"({time.monotonic() - start:.0f} s)"
+    if summary.good:
+        return ["survived", f'no test of "{where}" failed {took}']
+    found = failures(summary)
+    more = f"and {len(found) - 4} more (build/mutants/results/{patch.stem}.log)"
+    return ["caught", f'in "{where}" {took} by', *found[:4], *[more][:len(found) > 4]]
+
+
+def test_mutants(pattern: str) -> int:
+    """make test-mutants: all, or those whose names match."""
+    patches = {patch: patch.read_text() for patch in sorted(
+        (SRC / "tests/mutants").glob(f"{pattern}.patch"))}
+    if not patches:
+        raise LabError(f"no patch of tests/mutants is called {pattern}.patch.")
+    Results(RESULTS, fresh=True)
+    verdicts: Counter[str] = Counter()
+    shown: dict[Path, Machine] = {}
+
+    def verdict(patch: Path, word: str, text: str, *lines: str) -> None:
+        say(f"  {word}: {patch.stem}, {text}", *(f"       {line}" for line in lines))
+        verdicts[word] += 1
+    # What cannot be tried is told before the long part.
+    fresh_tree()
+    for patch, text in patches.items():
+        try:
+            apply(patch, "--dry-run")
+            shown[patch] = shown_by(text)
+        except Unusable as error:
+            verdict(patch, "unusable", *error.args)
+    builds: dict[str, Build] = {}
+    for name in sorted({one.kernel for one in shown.values()}):
+        builds[name] = Build(kernel(name)) if name else prepare_one("amd64")
+        if name:
+            builds[name].prepare_own()
+    runs = {one.name: Run(builds[one.kernel].kernel, one, files=[BROKEN], seconds=SECONDS)
+            for one in shown.values()}
+    for name in sorted(runs):
+        control(builds[runs[name].machine.kernel], runs[name])
+    for patch, one in ({} if DRY or SHOW else shown).items():
+        try:
+            verdict(patch, *attempt(patch, builds[one.kernel], runs[one.name]))
+        except Unusable as error:
+            verdict(patch, "unusable", *error.args)
+    if verdicts["unusable"]:
+        say("", f"{verdicts['unusable']} could not be tried: see above.")
+    # Nothing but this on the last line: others read it.
+    say("", f"{verdicts['caught']} caught, {verdicts['survived']} survived")
+    return 1 if verdicts["survived"] or verdicts["unusable"] else 0
