@@ -17,7 +17,7 @@ from lab.steps import (BUILD, CACHE, JOBS, LAB, LOGS, SRC, SUITE, LabError, Log,
                        say, shown, step)
 
 # The compiler of this root's suite that builds kernels.
-GCC = "gcc-16" if SUITE == "sid" else "gcc-14"
+GCC = str(machines.table()["suite"][SUITE]["gcc"])
 # The options by which a stock kernel's build folder may differ from that kernel: the version
 # of a tool, and the 32-bit vDSO of arm64, which needs one more compiler and which no module
 # can see.
@@ -269,7 +269,7 @@ class Kernel:
             raise LabError(f"the configuration of {self.release} does not say which gcc built it.")
         if not shutil.which(match[1]):
             raise LabError(f"{self.release} was built with {match[1]}, which the root lacks.",
-                           "Add its package to tests/lab/packages.")
+                           "Add its package to tests/lab/machines.toml.")
         log.run("make", "-C", self.build_dir, f"ARCH={self.arch.karch}",
                 f"CROSS_COMPILE={self.arch.cross}", f"CC={match[1]}",
                 f"LOCALVERSION={self.release.removeprefix(self.base)}", f"-j{JOBS}", *targets)

@@ -3,13 +3,13 @@
 made, and how a command runs in it."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from lab import host
+from lab.machines import table
 from lab.steps import BUILD, LAB, SRC, Log, digest
 
 # For a root of its own: mounts and processes die with the command, and the command with
@@ -18,14 +18,14 @@ ISOLATED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--
             "--kill-child")
 
 
-def package_list(suite: str) -> Path:
-    """The list of what the suite's root holds."""
-    return LAB / ("packages" if suite == "trixie" else f"packages-{suite}")
+def packages(suite: str) -> list[str]:
+    """What the suite's root holds besides its base system."""
+    return [str(name) for name in table()["suite"][suite]["packages"]]
 
 
 def path(cache: Path, suite: str) -> Path:
     """Where the suite's root is; the name tells what it was made from."""
-    return cache / f"root-{suite}-{digest(package_list(suite), RECIPE)}"
+    return cache / f"root-{suite}-{digest(' '.join(packages(suite)), RECIPE)}"
 
 
 def make(suite: str, root: Path, log: Log) -> None:
@@ -72,8 +72,7 @@ def settle(suite: str, root: Path, log: Log) -> None:
         run("dpkg", "--add-architecture", arch)
     run("apt-get", "-q", "update", seconds=900)
     (root / "var/lib/apt/lists/lab-stamp").touch()
-    packages = re.sub("#.*", "", package_list(suite).read_text()).split()
-    run("apt-get", "-q", "-y", "install", *packages)
+    run("apt-get", "-q", "-y", "install", *packages(suite))
     # Rust's standard library for other architectures: the archives alone. Installed as
     # packages they would bring a compiler each.
     for arch in foreign:
