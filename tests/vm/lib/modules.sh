@@ -12,6 +12,9 @@ load_module() {
 	done
 }
 
+# need_heaps: loads it if our heaps are not there. A test that begins with this can be run alone.
+need_heaps() { [ -n "$(own_heaps)" ] || load_module; }
+
 # load_stock_importers [PARAMETER=VALUE...]: the stock kernel's drivers that import
 # dma-bufs: of vivid, one device for each of its allocators, with a camera as the only
 # input, and what else PARAMETERs say.
