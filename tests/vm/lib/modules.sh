@@ -4,6 +4,7 @@
 
 # load_module [PARAMETER=VALUE...]: with pool_cap in the environment the heaps keep
 # that many bytes at most.
+# shellcheck disable=SC2120 # scripts pass some
 load_module() {
 	begin_log
 	insmod "/lab/$MODULE.ko" "$@" || return

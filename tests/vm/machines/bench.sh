@@ -27,6 +27,6 @@ dmaheap bench --json --config "$config" "$@" 2>/run/lab/errors
 status=$?
 # One more line of the run, so that the report has it.
 if [ "$status" -ne 0 ] && [ -s /run/lab/errors ]; then
-	printf '\n{"failed":"%s"}\n' "$(tr -d '"\\' </run/lab/errors | tr '\n\t' '  ')"
+	printf '\n{"failed":"%s"}\n' "$(tr -d '\042\134' </run/lab/errors | tr '\n\t' '  ')"
 fi
 exit $status
