@@ -10,7 +10,6 @@ import re
 import shutil
 import socket
 import sys
-import threading
 from pathlib import Path
 
 from lab import debian, machines
@@ -76,38 +75,27 @@ def watched_boot(run: Run, results: Results) -> str:
     """Boots a machine and takes a picture of its screen for each line "# screendump NAME" that
     it prints: build/log/screen-MACHINE-NAME.png. A line on its port lab.go tells that this was
     done. (A pipe, for that is there before the machine and when it is started again.)"""
+    monitor, go = (Path("/tmp", f"{run.name}.{kind}") for kind in ("monitor", "go"))
     for old in LOGS.glob(f"screen-{run.name}-*.png"):
         old.unlink()
-    monitor, go = (Path("/tmp", f"{run.name}.{kind}") for kind in ("monitor", "go"))
     os.mkfifo(go)
     run.arguments = ["-qmp", f"unix:{monitor},server=on,wait=off",
                      "-device", "virtio-serial-pci,id=video", "-chardev", f"pipe,id=go,path={go}",
                      "-device", "virtserialport,bus=video.0,chardev=go,name=lab.go"]
-    ended = threading.Event()
-    watcher = threading.Thread(target=take_pictures, args=(run, monitor, go, ended))
-    watcher.start()
-    try:
-        test_boot(run, results)
-    finally:
-        ended.set()
-        watcher.join()
-        go.unlink()
-    return run.name
-
-
-def take_pictures(run: Run, monitor: Path, go: Path, ended: threading.Event) -> None:
-    """Those that are asked for, until the machine has ended."""
-    taken = 0
+    taken: list[str] = []
     with go.open("r+b", buffering=0) as pipe:
-        while not ended.wait(0.2):
-            for name in wanted(run.log("out"))[taken:]:
+        def watch(_: object) -> None:
+            for name in wanted(run.log("out"))[len(taken):]:
+                taken.append(name)
                 try:
                     screendump(monitor, LOGS / f"screen-{run.name}-{name}.png")
+                    pipe.write(b"taken\n")
                 except (OSError, ValueError) as error:
+                    # The machine misses the line, and says so.
                     print(f"error: no picture {name} of {run.name}: {error}", file=sys.stderr)
-                    return
-                taken += 1
-                pipe.write(b"taken\n")
+        run.watch = watch
+        test_boot(run, results)
+    return run.name
 
 
 def wanted(out: Path) -> list[str]:

@@ -64,12 +64,6 @@ def version() -> str:
     return output("dpkg-parsechangelog", "-l", SRC / "debian/changelog", "-S", "Version")
 
 
-def need_crates() -> None:
-    """Those that stand beside the source need no network."""
-    if not (SRC / "vendor").is_dir():
-        crates()
-
-
 def copy_source(log: Log, folder: Path, vendor: bool) -> None:
     """The source as it is packed, without what git ignores; vendor says: with its crates."""
     beside = [str(file.relative_to(SRC)) for file in (SRC / "vendor").rglob("*") if file.is_file()]
@@ -82,6 +76,12 @@ def copy_source(log: Log, folder: Path, vendor: bool) -> None:
                             "--locked", "--offline", place)
         # As cargo reads it from anywhere.
         (place / "config.toml").write_text(config.replace(str(place), "vendor"))
+
+
+def need_crates() -> None:
+    """Those that stand beside the source need no network."""
+    if not (SRC / "vendor").is_dir():
+        crates()
 
 
 def build_packages(log: Log, arch: str, newer: str = "") -> None:
@@ -174,13 +174,13 @@ class PackageTest:
         """Release and version of the newest kernel that is older than the chosen one, has its
         source, and is of a supported series."""
         chosen, versions = self.kernel.release, self.kernel.lists.versions
-        for series in supported_series():
-            there = versions(f"linux-source-{series}")
-            for release in self.kernel.releases(re.escape(series)):
-                if release != chosen and by_version([release, chosen])[0] == chosen:
-                    for package in versions(f"linux-headers-{release}:{self.arch}"):
-                        if package in there:
-                            return release, package
+        found = [(release, package) for series in supported_series()
+                 for release in self.kernel.releases(re.escape(series))
+                 if release != chosen and by_version([release, chosen])[0] == chosen
+                 for package in versions(f"linux-headers-{release}:{self.arch}")
+                 if package in versions(f"linux-source-{series}")]
+        if found:
+            return found[0]
         raise LabError(f"the mirror has no {self.arch} kernel older than {chosen} with its source,"
                        " of the series in tests/lab/series.",
                        "An update of the kernel cannot be tested without one.")
