@@ -70,12 +70,13 @@ def watched_boot(arch: str, name: str, results: Results) -> str:
     build.video_programs()
     build.initramfs(build.kernel.programs / "camera-to-screen", build.kernel.modules)
     run, taken = Run(build.kernel, machine(name)), list[str]()
-    monitor, go = (Path("/tmp", f"{run.name}.{kind}") for kind in ("monitor", "go"))
+    monitor, go = Path("/tmp", f"{run.name}.monitor"), run.log("go")
     run.arguments = ["-qmp", f"unix:{monitor},server=on,wait=off",
                      "-device", "virtio-serial-pci,id=video", "-chardev", f"pipe,id=go,path={go}",
                      "-device", "virtserialport,bus=video.0,chardev=go,name=lab.go"]
     for old in LOGS.glob(f"screen-{run.name}-*.png"):
         old.unlink()
+    go.unlink(missing_ok=True)
     os.mkfifo(go)
     with go.open("r+b", buffering=0) as pipe:
         def watch(_: object) -> None:
@@ -89,6 +90,8 @@ def watched_boot(arch: str, name: str, results: Results) -> str:
                     print(f"error: no picture {picture} of {run.name}: {error}", file=sys.stderr)
         run.watch = watch
         test_boot(run, results)
+    if not SHOW:
+        go.unlink()
     return run.name
 
 
