@@ -116,25 +116,26 @@ class Host:
     def __init__(self, args: argparse.Namespace, argv: list[str]) -> None:
         self.command, self.argv = args.command, argv
         self.cache = Path(os.environ.get("LAB_CACHE") or DEFAULT_CACHE).resolve()
-        self.child: subprocess.Popen[bytes] | None = None
         self.fds: tuple[int, ...] = ()
         self.copy: IO[bytes] | None = None
 
     def isolated(self, *argv: str | Path) -> int:
         """Runs a part of root.py with mounts and processes of its own."""
         words = [*root.ISOLATED, sys.executable, "-m", "lab.root", *map(str, argv)]
-        with subprocess.Popen(
-                words, pass_fds=self.fds, stdout=subprocess.PIPE if self.copy else None,
-                stderr=subprocess.STDOUT if self.copy else None) as child:
-            self.child = child
+        child = subprocess.Popen(
+            words, pass_fds=self.fds, stdout=subprocess.PIPE if self.copy else None,
+            stderr=subprocess.STDOUT if self.copy else None)
+        try:
             for line in child.stdout or ():
                 sys.stdout.buffer.write(line)
                 sys.stdout.flush()
                 if self.copy:
                     self.copy.write(line)
-            status = child.wait()
-        self.child = None
-        return status
+            return child.wait()
+        finally:
+            # A signal may have ended this; and the namespace ends with its first process.
+            child.kill()
+            child.wait()
 
     def in_root(self, suite: str, *argv: str) -> int:
         """Carries a command of the lab out within the suite's root."""
@@ -273,13 +274,6 @@ class Host:
             return self.test_all()
         return self.dispatch(self.command, *self.argv)
 
-    def end(self) -> None:
-        """Clean, whatever ended the run."""
-        if self.child is not None:
-            self.child.kill()
-            self.child.wait()
-        host.give_build_back()
-
 
 def leave(number: int, _: object) -> None:
     """On a signal: ends as shells report it, by way of what is to be cleaned up."""
@@ -323,7 +317,7 @@ def main() -> None:
         traceback.print_exc()
     finally:
         if run is not None:
-            run.end()
+            host.give_build_back()
     sys.stdout.flush()
     # Nothing waits for other lanes: the first process of the root's takes them with it.
     os._exit(status)

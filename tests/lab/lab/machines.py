@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,6 +186,8 @@ class Run:
     initramfs: Path | None = None
     results: Results | None = None
     env: dict[str, str] = field(default_factory=dict)
+    # What is done again and again while it runs.
+    watch: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -328,6 +330,7 @@ class Run:
                     self.process.kill()
                     self.process.wait()
                     return TIMEOUT if begun or took > self.seconds else None
+                self.watch(self.process)
                 try:
                     self.process.wait(0.2)
                 except subprocess.TimeoutExpired:

@@ -10,7 +10,6 @@ import re
 import shutil
 import socket
 import sys
-import threading
 from pathlib import Path
 
 from lab import debian, machines
@@ -36,8 +35,8 @@ def test_media(arches: str) -> int:
 
 def demo_video(arch: str) -> int:
     """make demo-video: each of two heaps shows other bars."""
-    build, results = prepare_video(arch), Results(fresh=True)
-    name = watched_boot(Run(build.kernel, machine("demo-video")), results)
+    results = Results(fresh=True)
+    name = watched_boot(arch, "demo-video", results)
     for bars in "columns", "rows":
         results.command(f"{name}/picture-{bars}", BUILD / "amd64/picture",
                         LOGS / f"screen-{name}-{bars}.png", "640x480", bars)
@@ -46,8 +45,7 @@ def demo_video(arch: str) -> int:
     status = results.finish()
     if status == 0 and not (DRY or SHOW):
         shutil.copy(LOGS / f"screen-{name}-columns.png", BUILD / f"demo-video-{arch}.png")
-        say("The camera's pattern, as the screen has shown it:"
-            f" build/demo-video-{arch}.png")
+        say(f"The camera's pattern, as the screen has shown it: build/demo-video-{arch}.png")
     return status
 
 
@@ -55,59 +53,46 @@ def test_video(arch: str) -> int:
     """make test-video. The machine's clock counts its own instructions: whatever else this
     host does, a frame has as long as it should. Nobody sleeps meanwhile, so minutes there may
     be less than that here."""
-    build, results = prepare_video(arch), Results(fresh=True)
-    watched_boot(Run(build.kernel, machine("suite-video")), results)
+    results = Results(fresh=True)
+    watched_boot(arch, "suite-video", results)
     say("  ... unit tests of the programs for video")
     cargo_tests(results, "--package", "camera-to-screen", "--package", "picture")
     return results.finish()
 
 
-def prepare_video(arch: str) -> Build:
-    """All that a machine with video needs."""
+def watched_boot(arch: str, name: str, results: Results) -> str:
+    """Boots a machine and takes a picture of its screen for each line "# screendump NAME" that
+    it prints: build/log/screen-MACHINE-NAME.png. A line on its port lab.go tells that this was
+    done. (A pipe, for that is there before the machine and when it is started again.)"""
     build = Build(kernel(arch))
     build.prepare()
     build.stock_modules()
     build.video_programs()
     build.initramfs(build.kernel.programs / "camera-to-screen", build.kernel.modules)
-    return build
-
-
-def watched_boot(run: Run, results: Results) -> str:
-    """Boots a machine and takes a picture of its screen for each line "# screendump NAME" that
-    it prints: build/log/screen-MACHINE-NAME.png. A line on its port lab.go tells that this was
-    done. (A pipe, for that is there before the machine and when it is started again.)"""
-    for old in LOGS.glob(f"screen-{run.name}-*.png"):
-        old.unlink()
-    monitor, go = (Path("/tmp", f"{run.name}.{kind}") for kind in ("monitor", "go"))
-    os.mkfifo(go)
+    run, taken = Run(build.kernel, machine(name)), list[str]()
+    monitor, go = Path("/tmp", f"{run.name}.monitor"), run.log("go")
     run.arguments = ["-qmp", f"unix:{monitor},server=on,wait=off",
                      "-device", "virtio-serial-pci,id=video", "-chardev", f"pipe,id=go,path={go}",
                      "-device", "virtserialport,bus=video.0,chardev=go,name=lab.go"]
-    ended = threading.Event()
-    watcher = threading.Thread(target=take_pictures, args=(run, monitor, go, ended))
-    watcher.start()
-    try:
+    for old in LOGS.glob(f"screen-{run.name}-*.png"):
+        old.unlink()
+    go.unlink(missing_ok=True)
+    os.mkfifo(go)
+    with go.open("r+b", buffering=0) as pipe:
+        def watch(_: object) -> None:
+            for picture in wanted(run.log("out"))[len(taken):]:
+                taken.append(picture)
+                try:
+                    screendump(monitor, LOGS / f"screen-{run.name}-{picture}.png")
+                    pipe.write(b"taken\n")
+                except (OSError, ValueError) as error:
+                    # The machine misses the line, and says so.
+                    print(f"error: no picture {picture} of {run.name}: {error}", file=sys.stderr)
+        run.watch = watch
         test_boot(run, results)
-    finally:
-        ended.set()
-        watcher.join()
+    if not SHOW:
         go.unlink()
     return run.name
-
-
-def take_pictures(run: Run, monitor: Path, go: Path, ended: threading.Event) -> None:
-    """Those that are asked for, until the machine has ended."""
-    taken = 0
-    with go.open("r+b", buffering=0) as pipe:
-        while not ended.wait(0.2):
-            for name in wanted(run.log("out"))[taken:]:
-                try:
-                    screendump(monitor, LOGS / f"screen-{run.name}-{name}.png")
-                except (OSError, ValueError) as error:
-                    print(f"error: no picture {name} of {run.name}: {error}", file=sys.stderr)
-                    return
-                taken += 1
-                pipe.write(b"taken\n")
 
 
 def wanted(out: Path) -> list[str]:

@@ -8,7 +8,6 @@ the table that shows. A machine counts only if the module without a patch passes
 import contextlib
 import re
 import subprocess
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -65,28 +64,20 @@ def build_broken(log: Log, build: Build) -> None:
     strip(log, build.kernel, folder / f"{MODULE}.ko", BROKEN)
 
 
-def boot(name: str, run: Run) -> Summary:
-    """A machine, which is ended soon after a test has failed: one is enough."""
-    results, ended = Results(RESULTS / name, fresh=True), threading.Event()
-    out = run.log("out")
-    out.unlink(missing_ok=True)
+def end_after_failure(process: subprocess.Popen[bytes], out: Path) -> None:
+    """Ends a machine soon after a test has failed: one is enough."""
+    if out.exists() and re.search(rb"^not ok ", out.read_bytes(), re.M):
+        time.sleep(3)
+        process.terminate()
 
-    def watch() -> None:
-        while not ended.wait(1):
-            if out.exists() and re.search(rb"^not ok ", out.read_bytes(), re.M):
-                time.sleep(3)
-                if run.process:
-                    run.process.terminate()
-                return
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        with (RESULTS / f"{name}.boot.log").open("w") as log, \
-                contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            test_boot(run, results)
-    finally:
-        ended.set()
-        watcher.join()
+
+def boot(name: str, run: Run) -> Summary:
+    """A machine, with what it says in a log."""
+    results = Results(RESULTS / name, fresh=True)
+    run.watch = lambda process: end_after_failure(process, run.log("out"))
+    with (RESULTS / f"{name}.boot.log").open("w") as log, \
+            contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        test_boot(run, results)
     summary = results.summary()
     (RESULTS / f"{name}.log").write_text(f"{summary.text}\n{summary.last}\n")
     return summary

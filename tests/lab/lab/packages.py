@@ -20,7 +20,7 @@ from pathlib import Path
 from lab import debian
 from lab.build import Build, copy_guest, crates, write_initramfs
 from lab.check import sources
-from lab.kernels import by_version, kernel, pick_modules, supported_series
+from lab.kernels import Kernel, by_version, kernel, pick_modules, supported_series
 from lab.machines import Run, machine, test_boot
 from lab.results import Results
 from lab.steps import (BUILD, CACHE, DRY, LOGS, SHOW, SRC, LabError, Log, digest, lanes,
@@ -67,12 +67,6 @@ def version() -> str:
     return output("dpkg-parsechangelog", "-l", SRC / "debian/changelog", "-S", "Version")
 
 
-def need_crates() -> None:
-    """Those that stand beside the source need no network."""
-    if not (SRC / "vendor").is_dir():
-        crates()
-
-
 def copy_source(log: Log, folder: Path, vendor: bool) -> None:
     """The source as it is packed, without what git ignores; vendor says: with its crates."""
     beside = [str(file.relative_to(SRC)) for file in (SRC / "vendor").rglob("*") if file.is_file()]
@@ -85,6 +79,12 @@ def copy_source(log: Log, folder: Path, vendor: bool) -> None:
                             "--locked", "--offline", place)
         # As cargo reads it from anywhere.
         (place / "config.toml").write_text(config.replace(str(place), "vendor"))
+
+
+def need_crates() -> None:
+    """Those that stand beside the source need no network."""
+    if not (SRC / "vendor").is_dir():
+        crates()
 
 
 def build_packages(log: Log, arch: str, newer: str = "") -> None:
@@ -126,50 +126,63 @@ def kernel_packages(release: str, package: str) -> list[str]:
         f"linux-image-{release}", f"linux-headers-{release}", f"linux-source-{series}")]
 
 
+def older(kernel: Kernel) -> tuple[str, str]:
+    """Release and version of the newest kernel that is older, has its source, and is of a
+    supported series."""
+    chosen, versions = kernel.release, kernel.lists.versions
+    for series in supported_series():
+        for release in kernel.releases(re.escape(series)):
+            for package in versions(f"linux-headers-{release}:{kernel.arch.name}"):
+                if (release != chosen and by_version([release, chosen])[0] == chosen
+                        and package in versions(f"linux-source-{series}")):
+                    return release, package
+    raise LabError(f"the mirror has no {kernel.label} kernel older than {chosen} with its source,"
+                   " of the series in tests/lab/series.",
+                   "An update of the kernel cannot be tested without one.")
+
+
 class PackageTest:
-    """What the tests of one architecture have in common: a kernel, our packages, a root with
-    an image, and a repository of all that is needed there."""
+    """What the tests of one architecture have in common: our packages, a root with an image,
+    and a repository of all that is needed there."""
 
     def __init__(self, arch: str, results: Results) -> None:
         self.arch, self.results, self.kernel = arch, results, kernel(arch)
         self.out = self.kernel.out = PACKAGES / arch / "machine"
-        self.root = debian.DEBIANS / f"packages-{arch}"
-        self.repository = debian.DEBIANS / f"packages-{arch}-repository"
+        self.root, self.repository = (debian.DEBIANS / f"packages-{arch}{kind}"
+                                      for kind in ("", "-repository"))
         self.image, self.source = Path(f"{self.root}.img"), self.out / "source.tar"
-        self.fresh, self.vmlinuz = Path(), Path()
+        self.kernel.choose()
+        self.step("fetch the kernel", "kernel-fetch", self.kernel.fetch)
+        Build(self.kernel).stock_modules()
+        self.step("build Debian packages", "deb", self.build)
+        self.fresh, self.vmlinuz = debian.root(self.kernel, "packages"), self.kernel.image
 
     def step(self, text: str, log: str, work: Callable[[Log], object]) -> None:
         """A step for this architecture."""
         step(f"{text} for {self.arch}", f"{log}-{self.arch}", work)
 
-    def prepare(self) -> None:
-        """Our packages and a fresh root."""
-        self.kernel.choose()
-        self.step("fetch the kernel", "kernel-fetch", self.kernel.fetch)
-        self.vmlinuz = self.kernel.image
-        Build(self.kernel).stock_modules()
-
-        def build(log: Log) -> None:
-            shutil.rmtree(PACKAGES / self.arch, ignore_errors=True)
-            self.out.mkdir(parents=True)
-            build_packages(log, self.arch)
-            log.run("tar", "-C", SRC, "-cf", self.source, "--no-recursion", *sources())
-            write_initramfs(self.out / "initramfs.cpio", self.kernel.busybox, self.kernel.modules)
-        self.step("build Debian packages", "deb", build)
-        self.fresh = debian.root(self.kernel, "packages")
+    def build(self, log: Log) -> None:
+        """Our packages, and what a machine has before it has a root."""
+        shutil.rmtree(PACKAGES / self.arch, ignore_errors=True)
+        self.out.mkdir(parents=True)
+        build_packages(log, self.arch)
+        log.run("tar", "-C", SRC, "-cf", self.source, "--no-recursion", *sources())
+        write_initramfs(self.out / "initramfs.cpio", self.kernel.busybox, self.kernel.modules)
 
     def fill_repository(self, log: Log, *names: str) -> None:
-        """Packages and ours, with all that they depend on."""
+        """Packages and ours, with all that they depend on, as apt likes it. The name of the
+        kernel's source comes in the version of the last one, too."""
         shutil.rmtree(self.repository, ignore_errors=True)
         debs, ours = self.repository / "debs", list((PACKAGES / self.arch).glob("*.deb"))
         debian.download(log, self.arch, debs, "?essential", *debian.packages("packages"),
                         "linux-base/trixie-backports", *names, *map(str, ours),
                         *kernel_packages(self.kernel.release, self.kernel.package))
+        if names:
+            log.run("timeout", "600", "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download",
+                    f"linux-source={names[-1].split('=')[1]}", cwd=debs)
         for file in ours:
             shutil.copy(file, debs)
-
-    def index(self, log: Log) -> None:
-        """As apt likes it; for PACKAGE/trixie-backports, too."""
+        # As apt likes it; for PACKAGE/trixie-backports, too.
         packages = self.repository / "Packages"
         with packages.open("wb") as out:
             log.run("dpkg-scanpackages", "--multiversion", "debs", cwd=self.repository, stdout=out)
@@ -181,25 +194,10 @@ class PackageTest:
     def unpack(self) -> None:
         """The fresh root, as a folder."""
         def work(log: Log) -> None:
-            subprocess.run(["rm", "-rf", "--one-file-system", self.root], check=True)
+            log.run("rm", "-rf", "--one-file-system", self.root)
             self.root.mkdir()
             log.run("debugfs", "-R", f"rdump / {self.root}", self.fresh)
         self.step("unpack the fresh root", "packages-root", work)
-
-    def older(self) -> tuple[str, str]:
-        """Release and version of the newest kernel that is older than the chosen one, has its
-        source, and is of a supported series."""
-        chosen, versions = self.kernel.release, self.kernel.lists.versions
-        for series in supported_series():
-            there = versions(f"linux-source-{series}")
-            for release in self.kernel.releases(re.escape(series)):
-                if release != chosen and by_version([release, chosen])[0] == chosen:
-                    for package in versions(f"linux-headers-{release}:{self.arch}"):
-                        if package in there:
-                            return release, package
-        raise LabError(f"the mirror has no {self.arch} kernel older than {chosen} with its source,"
-                       " of the series in tests/lab/series.",
-                       "An update of the kernel cannot be tested without one.")
 
     def boot(self, name: str, *arguments: str, source: bool = False) -> None:
         """A machine that writes to the image."""
@@ -221,7 +219,7 @@ class PackageTest:
                                   mounts=["--bind", self.repository, "srv/repository"])
             status = subprocess.run(words, check=False, stdin=subprocess.DEVNULL, stdout=log,
                                     stderr=log, env=variables).returncode
-            self.results.split(f"{self.arch}-packages-chroot-{name}", out, status)
+        self.results.split(f"{self.arch}-packages-chroot-{name}", out, status)
 
     def make_machine(self, release: str) -> None:
         """An image of the root, and what boots its kernel."""
@@ -230,10 +228,9 @@ class PackageTest:
                 pick_modules(log, self.root, Path(folder), release, "virtio_blk ext4")
                 write_initramfs(self.out / "initramfs.cpio", self.kernel.busybox,
                                 Path(folder, "lib/modules"))
-            shutil.copy(self.root / f"usr/lib/modules/{release}/vmlinuz", self.out)
             debian.pack(log, self.root, self.image)
         self.step("make a machine of the root", "packages-machine", work)
-        self.vmlinuz = self.out / "vmlinuz"
+        self.vmlinuz = self.root / f"usr/lib/modules/{release}/vmlinuz"
 
     def clean(self) -> None:
         """Removes what no later run can use."""
@@ -244,20 +241,15 @@ class PackageTest:
 
 def test_amd64(test: PackageTest) -> None:
     """In a chroot and machines of it; what the documents say, in another one."""
-    test.prepare()
     test.step("build newer Debian packages, without network,", "deb-newer",
               lambda log: build_packages(log, test.arch, newer=f"{version()}+1"))
-    old, old_package = test.older()
+    old, old_package = older(test.kernel)
     say(f"  older kernel {old} ({old_package})")
 
     def fetch(log: Log) -> None:
-        test.fill_repository(log, *kernel_packages(old, old_package), *(
-            f"{name}/trixie-backports" for name in (
-                "linux-image-amd64", "linux-headers-amd64", "linux-source")))
-        # Of a package that is there, another version.
-        log.run("timeout", "600", "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download",
-                f"linux-source={old_package}", cwd=test.repository / "debs")
-        test.index(log)
+        test.fill_repository(log, *(f"{name}/trixie-backports" for name in (
+            "linux-image-amd64", "linux-headers-amd64", "linux-source")),
+                             *kernel_packages(old, old_package))
     test.step("fetch what the packages need", "packages-fetch", fetch)
     test.unpack()
     variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "VERSION": version(),
@@ -292,12 +284,10 @@ def test_amd64(test: PackageTest) -> None:
 
 def test_arm64(test: PackageTest) -> None:
     """In a machine, whose second disk is the repository."""
-    test.prepare()
     image = Path(f"{test.repository}.img")
 
     def disks(log: Log) -> None:
         test.fill_repository(log)
-        test.index(log)
         debian.pack(log, test.repository, image)
         shutil.rmtree(test.repository)
         # Compilers and the kernel's source take some room.
@@ -306,8 +296,6 @@ def test_arm64(test: PackageTest) -> None:
         log.run("e2fsck", "-fp", test.image, ok=(0, 1))
         log.run("resize2fs", test.image)
     test.step("fetch what the packages need", "packages-fetch", disks)
-    repository = debian.disk(image, ",readonly=on", "repository")
-    # What `make kdir` and `make` are shown with is in the source.
-    test.boot("packages-install", *repository, source=True)
-    test.boot("packages-purge", *repository, source=True)
+    for name in "packages-install", "packages-purge":
+        test.boot(name, *debian.disk(image, ",readonly=on", "repository"), source=True)
     test.clean()

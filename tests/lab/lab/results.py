@@ -53,7 +53,7 @@ class Tap:
                     tap.passed += 1
             elif line.startswith("Bail out!"):
                 tap.failed.append([line])
-            elif quote and line.strip():
+            elif quote and line.strip() and not line.startswith("# Totals:"):
                 tap.failed[-1].append(line)
         if not lines:
             errors.append("no output")
@@ -141,6 +141,9 @@ class Results:
         text = output.read_text(errors="replace") if output.exists() else ""
         tests, stray = split_output(text)
         for test, (tap, code) in tests.items():
+            if re.match(r"selftest(-|$)", test):
+                # The kernel's own.
+                tap = reasons_after(tap)
             self.put(f"{name}/{test}", tap, 137 if code is None else code)
         died = [test for test, (_, code) in tests.items() if code is None]
         good = status == 0 and bool(tests) and not died
@@ -241,6 +244,22 @@ def split_output(text: str) -> tuple[dict[str, tuple[str, int | None]], list[str
     return tests, stray
 
 
+def reasons_after(tap: str) -> str:
+    """What the kernel's own writers of TAP print (KUnit, kselftest.h): they say why a test
+    fails, in comments, before its "not ok". Afterwards the comments come behind it."""
+    lines: list[str] = []
+    start = 0
+    for line in tap.splitlines():
+        if line.startswith("not ok"):
+            lines.insert(start, line)
+            start = len(lines)
+        else:
+            lines.append(line)
+            if not line.startswith("#"):
+                start = len(lines)
+    return "".join(f"{line}\n" for line in lines)
+
+
 def log_lines(lines: Iterable[str]) -> list[str]:
     """Lines of a kernel log without time and, where it has that, task."""
     return [re.sub(r"^\[ *[CT][0-9]+\]\s?", "", re.sub(r"^\[[^]]*\]\s?", "", line.rstrip("\r\n")))
@@ -261,7 +280,7 @@ def split_kunit(text: str) -> tuple[dict[str, tuple[str, int]], bool]:
         elif tap and line.startswith("    "):
             tap += f"{line[4:]}\n"
         elif tap and (match := re.match(r"(not )?ok \d+ (\S+)", line)):
-            suites[match[2]] = (tap, 1 if match[1] else 0)
+            suites[match[2]] = (reasons_after(tap), 1 if match[1] else 0)
             tap = ""
         elif tap:
             # A message of the code under test.

@@ -62,7 +62,12 @@ def test() -> int:
         def others() -> None:
             boots(build, results, names["amd64"])
             on_host(results)
-        lanes(others, lambda: on_uml(results))
+
+        def uml() -> None:
+            # In what time the others leave.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            on_uml(results)
+        lanes(others, uml)
     lanes(arm64, amd64)
     return results.finish()
 
@@ -75,9 +80,7 @@ def on_host(results: Results) -> None:
 
 
 def on_uml(results: Results) -> None:
-    """The KUnit tests in User-mode Linux, at a low priority; they print their results into
-    the kernel log."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+    """The KUnit tests in User-mode Linux; they print their results into the kernel log."""
     build, console = Build(kernel("um")), LOGS / "kunit.console"
     build.kernel.choose()
     build.kernel.prepare()
@@ -154,7 +157,8 @@ def demo(arch: str) -> int:
     status = run.boot()
     if DRY or SHOW:
         return 0
-    say("", run.log("out").read_text(errors="replace") if run.log("out").exists() else "", "")
+    out = run.log("out")
+    say("", out.read_text(errors="replace").rstrip("\n") if out.exists() else "", "")
     console = run.log("console")
     text, good = log_check(console.read_text(errors="replace").splitlines()
                            if console.exists() else [])

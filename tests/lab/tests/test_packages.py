@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lab import packages
-from lab.packages import PackageTest
 from lab.steps import LabError
 
 KERNELS = {"7.3.4+deb13-amd64": ["7.3.4-1"], "7.3.2+deb13-amd64": ["7.3.2-1"],
@@ -20,11 +19,11 @@ def older(chosen: str, sources: dict[str, list[str]]) -> tuple[str, str]:
     def versions(name: str) -> list[str]:
         release = re.sub("^linux-headers-|:amd64$", "", name)
         return KERNELS.get(release, sources.get(name.removeprefix("linux-source-"), []))
-    kernel = SimpleNamespace(
-        release=chosen, lists=SimpleNamespace(versions=versions),
+    kernel: Any = SimpleNamespace(
+        release=chosen, label="amd64", arch=SimpleNamespace(name="amd64"),
+        lists=SimpleNamespace(versions=versions),
         releases=lambda series: [name for name in KERNELS if re.match(series, name)])
-    test: Any = SimpleNamespace(kernel=kernel, arch="amd64")
-    return PackageTest.older(test)
+    return packages.older(kernel)
 
 
 @pytest.fixture(autouse=True)

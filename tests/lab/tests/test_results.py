@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab import results
-from lab.results import Results, Tap, log_check, split_kunit, split_output
+from lab.results import Results, Tap, log_check, reasons_after, split_kunit, split_output
 from lab.steps import LabError
 
 MARK = "[    1.0] lab: the log check begins here"
@@ -26,6 +26,19 @@ def test_each_failure_has_its_own_reasons() -> None:
                    "ok 3 - c\n# of a test that passed\n")
     assert tap.failed == [["not ok 1 - a", "# one", "# two"], ["not ok 2 - b", "# three"]]
     assert tap.passed == 1
+
+
+def test_the_sums_are_no_reason() -> None:
+    tap = Tap.read("1..1\nnot ok 1 - a\n# one\n# Totals: pass:0 fail:1\n")
+    assert tap.failed == [["not ok 1 - a", "# one"]]
+
+
+def test_the_kernels_own_reasons_come_behind() -> None:
+    tap = reasons_after("# Subtest: x\n1..4\n# of a\nnot ok 1 a\n# of b\n# more\nnot ok 2 b\n"
+                        "# of c\nok 3 c\nnot ok 4 d\n")
+    assert tap == ("# Subtest: x\n1..4\nnot ok 1 a\n# of a\nnot ok 2 b\n# of b\n# more\n"
+                   "# of c\nok 3 c\nnot ok 4 d\n")
+    assert reasons_after("") == ""
 
 
 def test_ktap_is_read() -> None:
@@ -117,7 +130,7 @@ def test_kunit_suites() -> None:
            "[    2.0]     not ok 2 b\n[    2.0] not ok 1 pool\n"
            "[    3.0] lab: loaded and unloaded\n")
     suites, done = split_kunit(log)
-    assert suites == {"pool": ("TAP version 13\n1..2\nok 1 a\n# hm\nnot ok 2 b\n", 1)}
+    assert suites == {"pool": ("TAP version 13\n1..2\nok 1 a\nnot ok 2 b\n# hm\n", 1)}
     assert done
     assert not split_kunit(log.replace("lab: loaded", ""))[1]
 

@@ -4,6 +4,7 @@
 
 # load_module [PARAMETER=VALUE...]: with pool_cap in the environment the heaps keep
 # that many bytes at most.
+# shellcheck disable=SC2120 # scripts pass some
 load_module() {
 	begin_log
 	insmod "/lab/$MODULE.ko" "$@" || return
@@ -11,6 +12,9 @@ load_module() {
 		echo "$pool_cap" >"$(heap_dir "$heap")/pool_cap" || return
 	done
 }
+
+# need_heaps: loads it if our heaps are not there. A test that begins with this can be run alone.
+need_heaps() { [ -n "$(own_heaps)" ] || load_module; }
 
 # load_stock_importers [PARAMETER=VALUE...]: the stock kernel's drivers that import
 # dma-bufs: of vivid, one device for each of its allocators, with a camera as the only

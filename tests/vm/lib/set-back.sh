@@ -4,6 +4,7 @@
 
 # holders: the processes that have a buffer, a heap or the importer open, or a buffer mapped.
 holders() {
+	local process
 	for process in /proc/[0-9]*; do
 		[ "${process#/proc/}" -ne $$ ] || continue
 		if ls -l "$process/fd" 2>/dev/null | grep -qE '/dmabuf:|/dev/dma_' ||
@@ -15,6 +16,7 @@ holders() {
 
 # unload_all: fails if something cannot be unloaded.
 unload_all() {
+	local name
 	for name in dma_buf_test_importer "$MODULE"; do
 		! grep -q "^$name " /proc/modules || rmmod "$name" 2>/run/errors || return
 	done
@@ -22,6 +24,7 @@ unload_all() {
 
 # set_back: what a test has left goes, if need be with its processes. Says what stays.
 set_back() {
+	local mounted node
 	for _ in $(seq 20); do
 		! unload_all || break
 		# shellcheck disable=SC2046 # numbers, one a word

@@ -23,8 +23,10 @@ control) set -- --control system default_cma_region ;;
 count) set -- --icount ;;
 maps-*) set -- --only map,frame --time 1s ;;
 esac
-dmaheap bench --json --config "$config" "$@" 2>/run/lab/errors || {
-	status=$?
-	cat /run/lab/errors
-	exit $status
-}
+dmaheap bench --json --config "$config" "$@" 2>/run/lab/errors
+status=$?
+# One more line of the run, so that the report has it.
+if [ "$status" -ne 0 ] && [ -s /run/lab/errors ]; then
+	printf '\n{"failed":"%s"}\n' "$(tr -d '\042\134' </run/lab/errors | tr '\n\t' '  ')"
+fi
+exit $status

@@ -4,7 +4,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-loaded || load_module
+need_heaps
 set -- $(own_heaps)
 plan $((2 * $#))
 

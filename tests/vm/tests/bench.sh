@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-loaded || load_module
+need_heaps
 [ -e /dev/dma_heap/default_cma_region-pooled ] ||
 	skip_all "the kernel has no CMA heap of its own: suite-c-heaps has it"
 plan 11
@@ -18,9 +18,9 @@ bench() {
 	shift 2
 	dmaheap bench --json --time 10ms "$@" >"$json" 2>/run/lab/errors
 	is "dmaheap bench $*" "$?:$(cat /run/lab/errors)" 0:
-	is "it has measured both heaps" "$(grep -c '"median": [1-9]' "$json")" $((2 * cases))
-	is "nothing was left out" "$(grep -c '"median": null' "$json")" 0
-	is "it compares them" "$(grep -c '"ratio": [0-9]' "$json")" "$cases"
+	is "it has measured both heaps" "$(grep -c '"median":[1-9]' "$json")" $((2 * cases))
+	is "nothing was left out" "$(grep -c '"median":null' "$json")" 0
+	is "it compares them" "$(grep -c '"ratio":[0-9]' "$json")" "$cases"
 }
 
 insmod /lab/dma_buf_test_importer.ko

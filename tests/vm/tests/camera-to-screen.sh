@@ -9,7 +9,7 @@
 # shellcheck source=tests/vm/lib/port.sh
 . /lab/lib/port.sh
 [ -n "$(port lab.go)" ] || skip_all "nobody takes pictures of the screen: make demo-video does"
-loaded || load_module
+need_heaps
 heap=$1
 camera=$2
 pattern=$3

@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-loaded || load_module
+need_heaps
 # shellcheck disable=SC2046 # names, one a word
 [ $# -gt 0 ] || set -- $(usual_heaps)
 plan $((2 + 2 * $#))

@@ -4,7 +4,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-loaded || load_module
+need_heaps
 heap=${1:-$(own_heaps | grep system)}
 counters=/sys/kernel/debug/$MODULE/$heap
 plan 26

@@ -7,7 +7,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 [ -d /sys/devices/system/node/node1 ] || skip_all "the machine has one NUMA node: suite-nodes has two"
-loaded || load_module
+need_heaps
 set -- $(own_heaps)
 plan $((2 * $# + 8))
 

@@ -9,7 +9,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 [ -e /lab/camera-to-screen ] || skip_all "the machine lacks camera-to-screen: make test-video has it"
-loaded || load_module
+need_heaps
 seconds=$1
 heaps="$2 $3"
 plan 20

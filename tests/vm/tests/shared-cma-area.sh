@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-loaded || load_module
+need_heaps
 [ -e /dev/dma_heap/default_cma_region-pooled ] ||
 	skip_all "the kernel has no CMA heap of its own: suite-c-heaps has it"
 plan 8

@@ -10,7 +10,7 @@ power=/sys/power
 if ! grep -qw freeze $power/state || [ ! -e $power/pm_test ]; then
 	skip_all "the kernel cannot try a sleep (CONFIG_SUSPEND, CONFIG_PM_SLEEP_DEBUG)"
 fi
-loaded || load_module
+need_heaps
 plan 10
 
 heap=$(own_heaps | grep system)

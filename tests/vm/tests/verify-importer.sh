@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-loaded || load_module
+need_heaps
 [ $# -gt 0 ] || set -- $(ls -1 /dev/dma_heap)
 plan $(($# + 2))
 

@@ -4,7 +4,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-loaded || load_module
+need_heaps
 set -- $(ls -1 /dev/dma_heap)
 plan $(($# + 1))
 

@@ -5,6 +5,12 @@
 //! A file in memory takes all free memory, page after page, and then loses
 //! every second page: what is free now is single pages. The buffers are
 //! allocated then, and the file goes before anything is measured.
+//!
+//! The kernel's system heap has no mercy: where memory runs out it has the OOM killer
+//! kill somebody, this process first. So each allocation is made only if there is room for
+//! it, by the kernel's count. What the contiguous areas have does not count: heaps get
+//! nothing of that. All in all it takes, beside what is in use and those areas,
+//! twice the buffers' memory and [`SPARE`].
 
 use super::meminfo::Meminfo;
 use anyhow::Context as _;
@@ -22,6 +28,9 @@ use std::os::unix::fs::FileExt as _;
 /// reclaim, which would undo the work.
 const SPARE: u64 = 128 << 20;
 
+/// Bytes that are left to the kernel, below which it would have to look for memory.
+const RESERVE: u64 = 32 << 20;
+
 /// Pages by which the file grows.
 const STEP: usize = 1024;
 
@@ -37,6 +46,7 @@ pub(super) fn stock(
     sizes: &[u64],
 ) -> anyhow::Result<Vec<Vec<Buffer>>> {
     let file = take_every_second_page()?;
+    expect_room(sizes.iter().sum::<u64>() * heaps.len() as u64)?;
     let mut ballast = take_large_blocks(importer, filler)?;
     let mut stocks: Vec<Vec<Buffer>> = heaps.iter().map(|_| Vec::new()).collect();
     // In turn: what is left of larger blocks is for all.
@@ -62,6 +72,7 @@ fn alloc_in_pieces(
     let pages = size / dma_heap::page_size() as u64;
     let mut taken = 0;
     loop {
+        expect_room(size)?;
         let buffer = heap.alloc(size)?;
         let pieces = pieces(importer, &buffer)?;
         if pieces >= pages / 2 {
@@ -74,6 +85,28 @@ fn alloc_in_pieces(
         );
         ballast.push(buffer);
     }
+}
+
+/// Fails unless so many bytes can be had without the OOM killer.
+fn expect_room(bytes: u64) -> anyhow::Result<()> {
+    let meminfo = Meminfo::read()?;
+    let free = room(&meminfo)?;
+    ensure!(
+        bytes <= free,
+        "the machine's memory is too small: fragmented buffers take {} MiB more, and {} MiB are \
+         free beside what the kernel needs and the contiguous areas have",
+        bytes.div_ceil(1 << 20),
+        free >> 20
+    );
+    Ok(())
+}
+
+/// Free bytes that a heap may take.
+fn room(meminfo: &Meminfo) -> anyhow::Result<u64> {
+    // A kernel without contiguous areas has no such line.
+    let areas = meminfo.bytes("CmaFree").unwrap_or(0);
+    let free = meminfo.bytes("MemFree")?;
+    Ok(free.saturating_sub(areas).saturating_sub(RESERVE))
 }
 
 fn take_every_second_page() -> anyhow::Result<File> {
@@ -116,4 +149,21 @@ fn take_large_blocks(importer: &Importer, heap: &Heap) -> anyhow::Result<Vec<Buf
     let last = alloc_in_pieces(importer, heap, BALLAST, &mut ballast)?;
     ballast.push(last);
     Ok(ballast)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_contiguous_areas_have_is_no_room() {
+        let room = |text: &str| room(&Meminfo::from(text)).ok();
+        assert_eq!(
+            room("MemFree: 131072 kB\nCmaFree: 65536 kB\n"),
+            Some(32 << 20)
+        );
+        assert_eq!(room("MemFree: 65536 kB\n"), Some(32 << 20));
+        assert_eq!(room("MemFree: 65536 kB\nCmaFree: 65000 kB\n"), Some(0));
+        assert_eq!(room("MemTotal: 65536 kB\n"), None);
+    }
 }

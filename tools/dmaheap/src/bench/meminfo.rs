@@ -28,6 +28,13 @@ impl Meminfo {
 }
 
 #[cfg(test)]
+impl From<&str> for Meminfo {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -27,12 +27,13 @@ mod workers;
 use crate::Outcome;
 use crate::cli::BenchOptions;
 use crate::output;
-use anyhow::Context as _;
 pub(crate) use case::Operation;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
 use measure::Bench;
 use record::Kind;
+use record::Line;
+use record::Machine;
 use record::Run;
 pub(crate) use report::run as report;
 use workers::Pools;
@@ -49,16 +50,24 @@ pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<Outcome> {
         _ => (Kind::Time, pair::pairs(&heaps, &options.heaps)?),
     };
     let pools = Pools::of(&heaps);
-    let mut run = Run {
+    let mut run = Run::new(Machine {
         kind,
         arch: record::arch(),
         config: record::config(options.config.as_deref())?,
-        measurements: Vec::new(),
-        skipped: Vec::new(),
+    });
+    if options.json {
+        output::print_json_line(&Line::Machine(run.machine.clone()))?;
+    }
+    let mut add = |line: Line| {
+        if options.json {
+            output::print_json_line(&line)?;
+        }
+        run.add(line)
     };
     if !cpu::wait_for_rest()? {
-        run.skipped
-            .push("a machine at rest: kernel threads were busy for a minute".into());
+        add(Line::Skipped(
+            "a machine at rest: kernel threads were busy for a minute".into(),
+        ))?;
     }
     for pair in &pairs {
         let bench = Bench::new(pair, &pools, options)?;
@@ -66,23 +75,34 @@ pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<Outcome> {
         for case in bench.cases() {
             let title = format!("{} {}", pair.kernel, case.title());
             progress.set_message(title.clone());
-            let measured = bench
-                .run(case)
-                .with_context(|| format!("{title}, {} bytes", case.size))?;
-            match measured {
-                Ok(measurements) => run.measurements.extend(measurements),
-                Err(missing) => run.skipped.push(format!("{title}: {missing}")),
+            // One that fails takes none of the others with it.
+            match bench.run(case) {
+                Ok(Ok(measurements)) => {
+                    for measurement in measurements {
+                        add(Line::Measurement(Box::new(measurement)))?;
+                    }
+                }
+                Ok(Err(missing)) => add(Line::Skipped(format!("{title}: {missing}")))?,
+                Err(error) => add(Line::Failed(format!(
+                    "{title}, {}: {error:#}",
+                    crate::quantity::format_size(case.size)
+                )))?,
             }
             progress.inc(1);
         }
         progress.finish_and_clear();
     }
+    let outcome = if run.failed.is_empty() {
+        Outcome::Good
+    } else {
+        Outcome::Bad
+    };
     if options.json {
-        output::print_json(&run)?;
+        output::print_json_line(&Line::End(run.measurements.len()))?;
     } else {
         report::print(&[run])?;
     }
-    Ok(Outcome::Good)
+    Ok(outcome)
 }
 
 /// A progress bar, shown on a terminal only.

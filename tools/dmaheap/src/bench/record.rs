@@ -5,6 +5,8 @@
 use super::case::Case;
 use super::meminfo::Meminfo;
 use super::stats::Quartiles;
+use anyhow::Context as _;
+use anyhow::bail;
 use rustix::io::Errno;
 use serde::Deserialize;
 use serde::Serialize;
@@ -22,14 +24,83 @@ pub(super) enum Kind {
 }
 
 /// One run in one boot.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug)]
 pub(super) struct Run {
+    pub(super) machine: Machine,
+    pub(super) measurements: Vec<Measurement>,
+    /// What was not measured, for want of something.
+    pub(super) skipped: Vec<String>,
+    /// What could not be measured although nothing is missing, and why.
+    pub(super) failed: Vec<String>,
+}
+
+/// What a run is for, and where it runs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Machine {
     pub(super) kind: Kind,
     pub(super) arch: String,
     pub(super) config: String,
-    pub(super) measurements: Vec<Measurement>,
-    /// What was not measured, and why.
-    pub(super) skipped: Vec<String>,
+}
+
+/// A line of a run: the first is its machine, and each of the others is written as soon as it
+/// is known, so that what is there already stays whatever becomes of the run.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Line {
+    Machine(Machine),
+    Measurement(Box<Measurement>),
+    Skipped(String),
+    Failed(String),
+    /// The run has come to its end.
+    End(usize),
+}
+
+impl Run {
+    pub(super) fn new(machine: Machine) -> Self {
+        Self {
+            machine,
+            measurements: Vec::new(),
+            skipped: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Takes a line of it, but for the first.
+    pub(super) fn add(&mut self, line: Line) -> anyhow::Result<()> {
+        match line {
+            Line::Measurement(measurement) => self.measurements.push(*measurement),
+            Line::Skipped(what) => self.skipped.push(what),
+            Line::Failed(what) => self.failed.push(what),
+            Line::Machine(_) | Line::End(_) => bail!("it has two runs in it"),
+        }
+        Ok(())
+    }
+
+    /// Reads the lines of a run. One that was cut short has what it has, and says so.
+    pub(super) fn read(text: &str) -> anyhow::Result<Self> {
+        let mut lines = text.lines();
+        let first = lines.next().context("it is empty")?;
+        let Line::Machine(machine) = serde_json::from_str(first)? else {
+            bail!("it does not begin with a machine");
+        };
+        let mut run = Self::new(machine);
+        for line in lines.filter(|line| !line.is_empty()) {
+            match serde_json::from_str(line) {
+                Ok(Line::End(count)) if count == run.measurements.len() => return Ok(run),
+                Ok(line) => run.add(line)?,
+                Err(error) => run
+                    .failed
+                    .push(format!("a line that is cut short: {error}")),
+            }
+        }
+        let last = run.measurements.last().map_or_else(
+            || "before anything was measured".to_owned(),
+            |last| format!("after {} {}", last.heap, last.case.title()),
+        );
+        run.failed
+            .push(format!("all that comes {last}: the run was cut short"));
+        Ok(run)
+    }
 }
 
 /// Why a case could not be measured on a heap.
@@ -135,4 +206,68 @@ pub(super) fn config(name: Option<&str>) -> anyhow::Result<String> {
     parts.push(format!("{memory} MiB"));
     parts.push(format!("Linux {}", system.release().to_string_lossy()));
     Ok(parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::case::Mode;
+    use crate::bench::case::Operation;
+
+    fn lines(run: &[Line]) -> anyhow::Result<String> {
+        let lines: Result<Vec<String>, _> = run.iter().map(serde_json::to_string).collect();
+        Ok(lines?.join("\n") + "\n")
+    }
+
+    fn run() -> [Line; 4] {
+        let case = Case::new(Operation::Vmap, Mode::First, 4096);
+        [
+            Line::Machine(Machine {
+                kind: Kind::Time,
+                arch: "amd64".into(),
+                config: "a machine".into(),
+            }),
+            Line::Measurement(Box::new(Measurement::new("system", None, case))),
+            Line::Failed("system map: no memory".into()),
+            Line::End(1),
+        ]
+    }
+
+    #[test]
+    fn what_was_written_is_read() -> anyhow::Result<()> {
+        let read = Run::read(&lines(&run())?)?;
+        assert_eq!(read.machine.config, "a machine");
+        assert_eq!(read.measurements.len(), 1);
+        assert_eq!(read.failed, ["system map: no memory"]);
+        Ok(())
+    }
+
+    #[test]
+    fn of_a_run_that_was_cut_short_there_is_what_it_has() -> anyhow::Result<()> {
+        let whole = lines(&run())?;
+        // Within the third line, and after it.
+        for end in [whole.find("no memory"), whole.find("{\"end")] {
+            let read = Run::read(
+                whole
+                    .get(..end.context("no such text")?)
+                    .context("no text")?,
+            )?;
+            assert_eq!(read.measurements.len(), 1);
+            assert_eq!(
+                read.failed.last().map(String::as_str),
+                Some("all that comes after system vmap first: the run was cut short")
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_run_is_refused() -> anyhow::Result<()> {
+        for text in ["", "{}", "[]", "Killed\n"] {
+            assert!(Run::read(text).is_err());
+        }
+        let twice = lines(&run())?.replace("{\"end\":1}\n", "") + &lines(&run())?;
+        assert!(Run::read(&twice).is_err());
+        Ok(())
+    }
 }

@@ -102,6 +102,7 @@ mod tests {
     use super::*;
     use crate::bench::record::Failure;
     use crate::bench::record::Kind;
+    use crate::bench::record::Machine;
     use crate::bench::record::Measurement;
     use crate::bench::record::Run;
 
@@ -129,11 +130,12 @@ mod tests {
             });
         }
         Run {
-            kind: Kind::Time,
-            arch: "amd64".into(),
-            config: "a machine".into(),
             measurements: vec![ours, kernel],
-            skipped: Vec::new(),
+            ..Run::new(Machine {
+                kind: Kind::Time,
+                arch: "amd64".into(),
+                config: "a machine".into(),
+            })
         }
     }
 

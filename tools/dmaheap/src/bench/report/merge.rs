@@ -56,10 +56,11 @@ pub(super) struct Row {
 
 impl Row {
     fn new(run: &Run, measurement: &Measurement) -> Self {
-        let by_clock = |value: Option<u64>| value.filter(|_| run.kind != Kind::Instructions);
+        let by_clock =
+            |value: Option<u64>| value.filter(|_| run.machine.kind != Kind::Instructions);
         Self {
-            arch: run.arch.clone(),
-            config: run.config.clone(),
+            arch: run.machine.arch.clone(),
+            config: run.machine.config.clone(),
             heap: measurement.heap.clone(),
             against: measurement.against.clone(),
             case: measurement.case,
@@ -149,7 +150,7 @@ pub(super) fn merge(runs: &[Run]) -> Vec<Row> {
 
 fn of_kind(runs: &[Run], kind: Kind) -> impl Iterator<Item = (&Run, &Measurement)> {
     runs.iter()
-        .filter(move |run| run.kind == kind)
+        .filter(move |run| run.machine.kind == kind)
         .flat_map(|run| run.measurements.iter().map(move |it| (run, it)))
 }
 
@@ -181,6 +182,7 @@ pub(super) mod tests {
     use super::*;
     use crate::bench::case::Mode;
     use crate::bench::case::Operation;
+    use crate::bench::record::Machine;
 
     pub(in crate::bench::report) fn run(kind: Kind, medians: &[(&str, u64)]) -> Run {
         let measurements = medians
@@ -196,11 +198,12 @@ pub(super) mod tests {
             })
             .collect();
         Run {
-            kind,
-            arch: "amd64".into(),
-            config: "a machine".into(),
             measurements,
-            skipped: Vec::new(),
+            ..Run::new(Machine {
+                kind,
+                arch: "amd64".into(),
+                config: "a machine".into(),
+            })
         }
     }
 

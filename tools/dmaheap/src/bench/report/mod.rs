@@ -14,7 +14,7 @@ use crate::Outcome;
 use crate::cli::ReportOptions;
 use crate::output;
 use anyhow::Context as _;
-use anyhow::ensure;
+use anyhow::bail;
 use goals::Bound;
 use merge::Row;
 use std::path::Path;
@@ -29,8 +29,12 @@ pub(crate) fn run(options: &ReportOptions) -> anyhow::Result<Outcome> {
         .iter()
         .map(|path| read(path))
         .collect::<anyhow::Result<Vec<Run>>>()?;
+    let failed = runs.iter().any(|run| !run.failed.is_empty());
     let rows = merge::merge(&runs);
-    ensure!(!rows.is_empty(), "the runs have no measurements");
+    if rows.is_empty() {
+        print_missing(&runs)?;
+        bail!("the runs have no measurements");
+    }
     let mut goals = goals::goals(&rows);
     goals.extend(device_goals::goals(&rows));
     print(&runs)?;
@@ -55,14 +59,13 @@ pub(crate) fn run(options: &ReportOptions) -> anyhow::Result<Outcome> {
         count("NOT REACHED"),
         count("not measured")
     ))?;
-    Ok(Outcome::Good)
+    Ok(if failed { Outcome::Bad } else { Outcome::Good })
 }
 
 fn read(path: &Path) -> anyhow::Result<Run> {
     let name = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{name} is not what `dmaheap bench --json` prints"))
+    Run::read(&text).with_context(|| format!("{name} is not what `dmaheap bench --json` prints"))
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -73,12 +76,15 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 pub(super) fn print(runs: &[Run]) -> anyhow::Result<()> {
     let rows = merge::merge(runs);
     for run in runs {
-        let what = match run.kind {
+        let what = match run.machine.kind {
             Kind::Time => "heaps side by side",
             Kind::Control => "the kernel's heaps without the module",
             Kind::Instructions => "heaps side by side, instructions counted",
         };
-        output::print_text(&format!("{}, {}: {what}\n", run.arch, run.config))?;
+        output::print_text(&format!(
+            "{}, {}: {what}\n",
+            run.machine.arch, run.machine.config
+        ))?;
     }
     output::print_text("\n")?;
     if rows.iter().any(|row| row.against.is_some()) {
@@ -93,9 +99,17 @@ pub(super) fn print(runs: &[Run]) -> anyhow::Result<()> {
     }
     print_control(&rows)?;
     print_counts(&rows)?;
+    print_missing(runs)
+}
+
+/// Prints what was not measured, and what could not be.
+fn print_missing(runs: &[Run]) -> anyhow::Result<()> {
     for run in runs {
         for skipped in &run.skipped {
             output::print_text(&format!("not measured: {skipped}\n"))?;
+        }
+        for failed in &run.failed {
+            output::print_text(&format!("FAILED: {failed}\n"))?;
         }
     }
     Ok(())
