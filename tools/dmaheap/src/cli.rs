@@ -99,9 +99,9 @@ pub(crate) enum Command {
     /// them with the CPU in a bracket; the DMA is not timed. Where a heap's buffer
     /// cannot be mapped, the results say what was refused.
     ///
-    /// A case that fails takes none of the others with it: the status is 1, and the
-    /// results say why. With --json, each is a line with an object of its own, written
-    /// at once; so bench-report reads what is there of a run that was cut short, too.
+    /// A case that fails does not stop the others: the status is then 1, and the
+    /// results say why. With --json, each case prints a line with an object at once,
+    /// so bench-report can read a run that was cut short.
     ///
     /// Needs root, and for vmap, metadata, map and frame the module
     /// dma_buf_test_importer.
