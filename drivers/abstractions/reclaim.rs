@@ -28,7 +28,8 @@ pub(crate) trait Reclaim: Send + Sync + 'static {
     /// and returns how many were freed.
     fn give_back(&self, node: usize, nr_pages: usize) -> usize;
 
-    /// Frees all that is kept, and returns how many pages that were.
+    /// Frees all that is kept, and returns how many pages have been freed by these methods since this
+    /// one was last called.
     fn give_back_all(&self) -> usize;
 }
 

@@ -379,13 +379,14 @@ impl Reclaim for Nodes {
     fn give_back(&self, node: usize, nr_pages: usize) -> usize {
         let freed = self.give_back_from(node, nr_pages);
 
-        self.ledger.reclaimed.add(bytes(freed));
+        self.ledger.note_reclaimed(freed);
         freed
     }
 
     fn give_back_all(&self) -> usize {
-        (0..self.pools.len())
-            .map(|n| self.give_back(n, usize::MAX))
-            .sum()
+        for n in 0..self.pools.len() {
+            self.give_back(n, usize::MAX);
+        }
+        self.ledger.take_reclaimed()
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Ledger {
     pub(crate) trimmed: Counter,
     /// Memory that went back because the machine needed it.
     pub(crate) reclaimed: Counter,
+    /// How many pages of it went since the OOM killer last asked.
+    reclaimed_since: Atomic<usize>,
 }
 
 impl Ledger {
@@ -59,6 +61,7 @@ impl Ledger {
             returned_dirty: Counter::new(),
             trimmed: Counter::new(),
             reclaimed: Counter::new(),
+            reclaimed_since: Atomic::new(0),
         }
     }
 
@@ -129,6 +132,21 @@ impl Ledger {
         let _ = self.held.fetch_sub(bytes(nr_pages), Relaxed);
     }
 
+    /// Notes that `nr_pages` pages went back because the machine needed them.
+    pub(super) fn note_reclaimed(&self, nr_pages: usize) {
+        self.reclaimed.add(bytes(nr_pages));
+        let _ = self.reclaimed_since.fetch_add(nr_pages, Relaxed);
+    }
+
+    /// Returns how many pages went so since this was last called.
+    ///
+    /// Before somebody is killed: between the moment when an allocation finds nothing for the last
+    /// time and the one when the OOM killer asks, another task may have had all of it back. Then there
+    /// is memory again, and to try once more is right.
+    pub(super) fn take_reclaimed(&self) -> usize {
+        self.reclaimed_since.xchg(0, Relaxed)
+    }
+
     /// Returns by how many pages more is kept than may be.
     pub(super) fn excess(&self) -> usize {
         (self.held().saturating_sub(self.cap())).div_ceil(PAGE_SIZE as u64) as usize
@@ -167,6 +185,16 @@ mod tests {
         ledger.set_cap(0);
         assert_eq!(ledger.excess(), 8);
         assert_eq!(ledger.reserve(1), 0);
+    }
+
+    #[test]
+    fn pages_that_went_back_are_told_once() {
+        let ledger = Ledger::new(0, Delta::ZERO);
+
+        ledger.note_reclaimed(2);
+        ledger.note_reclaimed(3);
+        assert_eq!(ledger.take_reclaimed(), 5);
+        assert_eq!(ledger.take_reclaimed(), 0);
     }
 
     #[test]

@@ -497,14 +497,12 @@ impl Reclaim for DelayedWork<Runs> {
                 None => break,
             }
         }
-        self.ledger.reclaimed.add(bytes(freed));
+        self.ledger.note_reclaimed(freed);
         freed
     }
 
     fn give_back_all(&self) -> usize {
-        let freed = self.free_until(|_| false);
-
-        self.ledger.reclaimed.add(bytes(freed));
-        freed
+        self.ledger.note_reclaimed(self.free_until(|_| false));
+        self.ledger.take_reclaimed()
     }
 }

@@ -19,6 +19,7 @@ use crate::outcome::skip;
 use crate::patience::ample;
 use crate::system;
 use crate::target::Target;
+use crate::warm::held_by_all;
 use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::capture::Capture;
@@ -27,6 +28,7 @@ use dma_heap::kcore::CheckError;
 use dma_heap::kcore::Contiguity;
 use dma_heap::kcore::Kcore;
 use std::time::Duration;
+use std::time::Instant;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a camera writes frames by vmap", by_vmap),
@@ -316,28 +318,77 @@ fn single_attempt(target: &Target) -> TestResult {
             let room = AREA - others;
             let held = hold(target, area - room)?;
             let frames = u32::try_from(fitting(target, frame, room / frame)?)?;
+            wait_until_nothing_is_kept()?;
+            let free_then = system::meminfo("CmaFree")?;
             for (closed, attempts) in CLOSED {
-                for attempt in 1..=attempts {
-                    let before = target.heap.alloc((room - closed) / 2)?;
-                    let buffer = target.heap.alloc(closed)?;
-                    drop(before);
+                let mut tries = 0;
+                let mut counted = 0;
+                while counted < attempts {
+                    let buffer = in_the_middle(target, room, closed)?;
                     std::thread::sleep(LIFE);
+                    // What the buffers before this one have left is not what is tried.
+                    wait_until_nothing_is_kept()?;
                     drop(buffer);
+                    let free = system::meminfo("CmaFree")?;
                     let got = capture.allocate_own(frames);
-                    if !matches!(got, Ok(got) if got == frames) {
-                        return fail(format!(
-                            "try {attempt} of {frames} frames of {} bytes: {got:?}, with \
-                             {others} of {AREA} bytes held by others, after {closed} were closed",
-                            format.size
-                        ));
-                    }
                     capture.allocate_own(0)?;
+                    tries += 1;
+                    if matches!(got, Ok(got) if got == frames) {
+                        counted += 1;
+                        continue;
+                    }
+                    let kept = held_by_all()?;
+                    let state = format!(
+                        "try {tries} of {frames} frames of {} bytes: {got:?}, with {others} of \
+                         {AREA} bytes held by others, after {closed} were closed; {free} were free \
+                         before, of {free_then} once; {kept} are kept",
+                        format.size
+                    );
+                    // A program's page may have come into the area, and be one that does not
+                    // move now.
+                    if kept > 0 || free >= free_then || tries > 2 * attempts {
+                        return fail(state);
+                    }
+                    eprintln!("# {state}: tried again");
                 }
             }
             drop(held);
         }
         Ok(Pass)
     })
+}
+
+fn wait_until_nothing_is_kept() -> Result<(), Failure> {
+    let start = Instant::now();
+    loop {
+        match held_by_all()? {
+            0 => return Ok(()),
+            kept if start.elapsed() > ample(PATIENCE) => {
+                return fail(format!("{kept} bytes are still kept"));
+            }
+            _ => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// A buffer of `bytes` in the middle of `room`, or as near to that as pages of others
+/// allow that do not move; a smaller one if there is none.
+fn in_the_middle(target: &Target, room: u64, bytes: u64) -> Result<Buffer, Failure> {
+    let mut tried = bytes;
+    loop {
+        let mut before = (room - tried) / 2;
+        while before >= 1 << 20 {
+            let others = target.heap.alloc(before);
+            if let (Ok(_), Ok(buffer)) = (&others, target.heap.alloc(tried)) {
+                return Ok(buffer);
+            }
+            before /= 2;
+        }
+        match target.heap.alloc(tried) {
+            Err(_) if tried > bytes / 4 => tried /= 2,
+            buffer => return Ok(buffer?),
+        }
+    }
 }
 
 /// How many of `most` buffers of `bytes` can be had at once: pages in their way may

@@ -20,6 +20,10 @@ use crate::target::Target;
 use crate::target::page;
 use dma_heap::Buffer;
 use dma_heap::pattern::Pattern;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -30,6 +34,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("a lower cap takes effect at once", lower_cap),
     ("a cap of 0 keeps nothing, dirty or not", no_cap),
     ("what is idle goes: memory is free as before", trim),
+    (
+        "nobody waits for the background where processors are busy",
+        busy_processors,
+    ),
     (
         "a shorter trim time is for what is kept already",
         shorter_trim,
@@ -227,6 +235,63 @@ fn trim(target: &Target) -> TestResult {
                 Ok(system::free_memory()? + SLACK >= free)
             })?;
         }
+        Ok(Pass)
+    })
+}
+
+/// Threads that keep all processors busy until it is dropped.
+struct Spinners {
+    end: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Spinners {
+    fn start() -> Result<Self, Failure> {
+        let end = Arc::new(AtomicBool::new(false));
+        // Two each, so that one waits for the other.
+        let threads = (0..2 * std::thread::available_parallelism()?.get()).map(|_| {
+            let end = Arc::clone(&end);
+            std::thread::spawn(move || {
+                while !end.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        });
+        Ok(Self {
+            threads: threads.collect(),
+            end,
+        })
+    }
+}
+
+impl Drop for Spinners {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // It cannot panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What zeroes at a low priority gets little of a busy processor. Neither memory that
+/// is idle nor an allocation that finds none waits for it.
+fn busy_processors(target: &Target) -> TestResult {
+    warm::with(target, |warm| {
+        let most = most(warm);
+        let spinners = Spinners::start()?;
+        // What is kept is dirty, and does not fit.
+        keep(target, most, true)?;
+        let start = Instant::now();
+        drop(target.heap.alloc(most + SIZE / 2)?);
+        let took = start.elapsed();
+        if took > ample(Duration::from_secs(2)) {
+            return fail(format!("an allocation took {took:?}"));
+        }
+        warm.set_trim_ms(trim_ms()?)?;
+        keep(target, most, true)?;
+        wait_for_trim(warm)?;
+        drop(spinners);
         Ok(Pass)
     })
 }
