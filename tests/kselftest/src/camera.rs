@@ -17,9 +17,9 @@ use crate::outcome::fail;
 use crate::outcome::refused;
 use crate::outcome::skip;
 use crate::patience::ample;
+use crate::pool_fixture::held_by_all;
 use crate::system;
 use crate::target::Target;
-use crate::warm::held_by_all;
 use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::capture::Capture;
@@ -349,7 +349,7 @@ fn single_attempt(target: &Target) -> TestResult {
                     if kept > 0 || free >= free_then || tries > 2 * attempts {
                         return fail(state);
                     }
-                    eprintln!("# {state}: tried again");
+                    println!("# {state}: tried again");
                 }
             }
             drop(held);

@@ -277,8 +277,8 @@ impl Drop for Spinners {
 /// What zeroes at a low priority gets little of a busy processor. Neither memory that
 /// is idle nor an allocation that finds none waits for it.
 fn busy_processors(target: &Target) -> TestResult {
-    warm::with(target, |warm| {
-        let most = most(warm);
+    pool_fixture::with(target, |pool| {
+        let most = most(pool);
         let spinners = Spinners::start()?;
         // What is kept is dirty, and does not fit.
         keep(target, most, true)?;
@@ -288,9 +288,9 @@ fn busy_processors(target: &Target) -> TestResult {
         if took > ample(Duration::from_secs(2)) {
             return fail(format!("an allocation took {took:?}"));
         }
-        warm.set_trim_ms(trim_ms()?)?;
+        pool.set_trim_ms(trim_ms()?)?;
         keep(target, most, true)?;
-        wait_for_trim(warm)?;
+        wait_for_trim(pool)?;
         drop(spinners);
         Ok(Pass)
     })
