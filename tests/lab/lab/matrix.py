@@ -31,7 +31,7 @@ def chosen(pattern: str) -> list[str]:
     return [name for name in machines.matrix() if fnmatch.fnmatchcase(name, pattern)]
 
 
-def test_matrix(pattern: str) -> int:
+def test_matrix(pattern: str = "*") -> int:
     """The kernels of this root's suite, two at a time. The programs do not depend on them, so
     they are built while the first ones are being prepared."""
     kernels = [kernel(name) for name in chosen(pattern)
@@ -106,7 +106,7 @@ def outcome(name: str) -> tuple[str, str]:
     return "missing", f"not run: {read(f'{name}.reason') or read(f'{suite}.reason')}"
 
 
-def matrix_table(pattern: str) -> int:
+def matrix_table(pattern: str = "*") -> int:
     """What came of all of them, and in which tests some failed."""
     if DRY or SHOW:
         return 0
