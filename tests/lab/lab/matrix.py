@@ -14,7 +14,7 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from lab import machines
-from lab.build import SELFTEST, Build, crates
+from lab.build import SELFTEST, Build
 from lab.kernels import Kernel, kernel
 from lab.machines import Run, machine, test_boot
 from lab.results import Results
@@ -36,7 +36,6 @@ def test_matrix(pattern: str = "*") -> int:
     they are built while the first ones are being prepared."""
     kernels = [kernel(name) for name in chosen(pattern)
                if machines.kernel_table(name)["suite"] == SUITE]
-    crates()
     with ThreadPoolExecutor(1) as builder:
         programs = {arch: builder.submit(Build(one).programs)
                     for arch, one in {one.arch.name: one for one in kernels}.items()}
