@@ -226,9 +226,12 @@ def try_it(kept: Kept, topic: str) -> int:
     bundle, new = changed_files(plan, old)
     try:
         text, status = kept.ask(request(topic), SECONDS, bundle)
-    except BaseException:
+    except BaseException as error:
         # What runs there would go on.
         kept.end()
+        if isinstance(error, LabError):
+            last = console.read_text(errors="replace").splitlines()[-25:]
+            raise LabError(*error.args, *(f"| {line}" for line in last)) from None
         raise
     took = time.monotonic() - start
     kept.sent.write_text(json.dumps({"pid": kept.pid, "key": plan["key"], "files": new}))
