@@ -16,12 +16,12 @@ from lab.results import log_check
 from lab.steps import BUILD, DRY, LOGS, SHOW, say, shown, timed
 
 
-def bench(arch: str) -> int:
+def bench(arch: str = "amd64") -> int:
     """make bench."""
     return measure("bench", arch)
 
 
-def bench_maps(arch: str) -> int:
+def bench_maps(arch: str = "amd64") -> int:
     """make bench-maps."""
     return measure("bench-maps", arch)
 

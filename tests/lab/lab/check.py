@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0
 """make check: everything that can be said without running the module's code."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from lab.build import Build, cargo, crates
 from lab.kernels import ARCHES, kernel
 from lab.steps import BUILD, LAB, SRC, Log, StepFailed, say, step
 
 # git is not in the root, so what it ignores is left out by name.
+CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache"}
 IGNORED = {".git", "build", "vendor", "tools/target", "rust-project.json"}
 
 
 def sources() -> list[str]:
     """Files of the project."""
     found = []
-    for folder, folders, files in SRC.walk():
+    for name, folders, files in os.walk(SRC):
+        folder = Path(name)
         place = folder.relative_to(SRC)
         folders[:] = sorted(name for name in folders
-                            if str(place / name) not in IGNORED and name != "__pycache__")
+                            if str(place / name) not in IGNORED and name not in CACHES)
         found += [str(place / name) for name in sorted(files) if str(place / name) not in IGNORED
                   and not (folder / name).is_symlink()]
     return found

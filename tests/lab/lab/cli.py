@@ -5,8 +5,8 @@ missing, and once more within that root, where it carries the command out."""
 import argparse
 import fnmatch
 import importlib
+import inspect
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -23,38 +23,14 @@ from lab.steps import BUILD, LAB, LOGS, LabError, StepFailed, say
 DEFAULT_CACHE = "/var/cache/rust-dma-heap"
 INSIDE = bool(os.environ.get("LAB_ROOT"))
 
-# Each command: its function, and the names of its arguments; one in brackets may be left
-# out ("[arch=amd64]": that is taken then), and one with dots takes all that follow.
-COMMANDS = {
-    "demo": ("tests:demo", "[arch=amd64]"),
-    "demo-video": ("media:demo_video", "[arch=amd64]"),
-    "test": ("tests:test", ""),
-    "test-configs": ("tests:test_configs", "[pattern=*]"),
-    "test-in-tree": ("tests:test_in_tree", ""),
-    "test-matrix": ("matrix:test_matrix", "[pattern=*]"),
-    "matrix-table": ("matrix:matrix_table", "[pattern=*]"),
-    "test-mutants": ("mutants:test_mutants", "[pattern=*]"),
-    "test-video": ("media:test_video", "[arch=amd64]"),
-    "test-media": ("media:test_media", "[arches=amd64 arm64]"),
-    "test-packages": ("packages:test_packages", "[arches=amd64 arm64]"),
-    "sanitize": ("tests:sanitize", "[pattern=*]"),
-    "kunit": ("tests:kunit", ""),
-    "bench": ("bench:bench", "[arch=amd64]"),
-    "bench-maps": ("bench:bench_maps", "[arch=amd64]"),
-    "deb": ("packages:deb", "[arch=amd64]"),
-    "dist": ("packages:dist", ""),
-    "check": ("check:check", ""),
-    "docs": ("check:docs", ""),
-    "rust-analyzer": ("tests:rust_analyzer", ""),
-    "prepare": ("tests:prepare", "[arch=amd64]"),
-    "boot": ("tests:boot", "arch [machine=suite]"),
-    "vm": ("tests:vm", "arch words..."),
-    "sanitizer-vm": ("tests:sanitizer_vm", "words..."),
-    "shell": ("tests:shell", "[arch=amd64]"),
-    "try-build": ("guest:build", "topic..."),
-}
-
-
+# The commands that are carried out within the root, by the module that has them: "test-all" is
+# its function test_all(), which says what words it takes.
+COMMANDS = {name: module for module, names in {
+    "tests": "demo test kunit test-configs test-in-tree sanitize rust-analyzer prepare boot vm "
+             "sanitizer-vm shell",
+    "media": "demo-video test-video test-media", "matrix": "test-matrix matrix-table",
+    "mutants": "test-mutants", "bench": "bench bench-maps", "check": "check docs",
+    "packages": "deb dist test-packages", "guest": "try-build"}.items() for name in names.split()}
 # What make test-all runs: all that .ci/run has no time for, the shortest first.
 REST = ("test-video", "test-media", "bench-maps", "bench", "test-mutants", "test-matrix",
         "sanitize", "test-packages")
@@ -62,32 +38,18 @@ REST = ("test-video", "test-media", "bench-maps", "bench", "test-mutants", "test
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tests/lab/run", description="`make help` says more.")
+    others = "help machines clean-cache root test-all try".split()
+    parser = argparse.ArgumentParser(
+        prog="tests/lab/run", description="`make help` says what they are.",
+        usage="%(prog)s [--dry-run] [--show-qemu] COMMAND [WORD...]",
+        epilog="Beside those of make: boot ARCH MACHINE; vm ARCH COMMAND..., in a machine; root"
+        " COMMAND..., in the Debian root; machines, the table for docs/testing.md.")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument("--show-qemu", action="store_true",
                         help="print the machines' commands, to be pasted, and boot none")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (function, words) in COMMANDS.items():
-        command = commands.add_parser(name, help=f"lab/{function.replace(':', '.py: ')}()")
-        for word in re.findall(r"\[.*?\]|\S+", words):
-            argument, _, default = word.strip("[]").partition("=")
-            if argument.endswith("..."):
-                command.add_argument(argument[:-3], nargs="+")
-            elif word.startswith("["):
-                command.add_argument(argument, nargs="?", default=default)
-            else:
-                command.add_argument(argument)
-    for name, about in (("help", "what `make help` prints"), ("clean-cache", "remove the cache"),
-                        ("test-all", "run " + " ".join(REST)),
-                        ("machines", "the table of machines, for docs/testing.md")):
-        commands.add_parser(name, help=about)
-    enter = commands.add_parser("root", help="a command in the Debian root")
-    enter.add_argument("words", nargs=argparse.REMAINDER)
-    kept = commands.add_parser("try", help="a test in a machine that is kept running")
-    kept.add_argument("topic", nargs="?", default="")
-    kept.add_argument("--list", action="store_true", help="what can be tried")
-    kept.add_argument("--reset", action="store_true", help="set the machine back before")
-    kept.add_argument("--end", action="store_true", help="end the machine")
+    parser.add_argument("command", choices=[*COMMANDS, *others], metavar="COMMAND",
+                        help=", ".join(sorted([*COMMANDS, *others])))
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD")
     return parser.parse_args(argv)
 
 
@@ -102,19 +64,27 @@ def help_text() -> str:
     return text
 
 
-def carry_out(args: argparse.Namespace) -> int:
+# What needs no root.
+TOLD = {"help": help_text, "machines": machines.markdown}
+
+
+def carry_out(command: str, words: list[str]) -> int:
     """Within the root: calls the command's function."""
-    module, _, function = COMMANDS[args.command][0].partition(":")
-    values = {name: value for name, value in vars(args).items()
-              if name not in ("command", "dry_run", "show_qemu")}
-    return int(getattr(importlib.import_module(f"lab.{module}"), function)(**values) or 0)
+    function = getattr(importlib.import_module(f"lab.{COMMANDS[command]}"),
+                       command.replace("-", "_"))
+    try:
+        inspect.signature(function).bind(*words)
+    except TypeError as error:
+        raise LabError(f"{command} {' '.join(words)}: {error}",
+                       f"It takes: {inspect.signature(function)}") from None
+    return int(function(*words))
 
 
 class Host:
     """A run of the lab, as the host sees it."""
 
-    def __init__(self, args: argparse.Namespace, argv: list[str]) -> None:
-        self.command, self.argv = args.command, argv
+    def __init__(self, command: str, words: list[str]) -> None:
+        self.command, self.words = command, words
         self.cache = Path(os.environ.get("LAB_CACHE") or DEFAULT_CACHE).resolve()
         self.fds: tuple[int, ...] = ()
         self.copy: IO[bytes] | None = None
@@ -219,17 +189,17 @@ class Host:
         say("", page.read_text(), f"{len(REST) - failed} commands passed, {failed} failed")
         return int(failed > 0)
 
-    def try_it(self, args: argparse.Namespace, held: IO[str]) -> int:
+    def try_it(self, topic: str, held: IO[str]) -> int:
         """Builds, and asks the machine that is kept, without the lock."""
         kept = guest.Kept(self.cache)
-        if args.end:
+        if topic == "--end":
             kept.end()
             return 0
-        status = self.in_root("trixie", "try-build", args.topic)
+        status = self.in_root("trixie", "try-build", topic)
         held.close()
         if status or os.environ.get("LAB_DRY") or os.environ.get("LAB_SHOW_QEMU"):
             return status
-        return guest.try_it(kept, args.topic, args.reset)
+        return guest.try_it(kept, topic)
 
     def dispatch(self, command: str, *words: str) -> int:
         """A command, in the root that it is for."""
@@ -251,7 +221,7 @@ class Host:
         say(f"removed what the lab kept in {self.cache}")
         return 0
 
-    def run(self, args: argparse.Namespace) -> int:
+    def run(self) -> int:
         """The whole of it."""
         host.check_rights(self.command)
         if self.command == "clean-cache" and not self.cache.is_dir():
@@ -267,12 +237,12 @@ class Host:
         (self.cache / "cargo/config.toml").write_text(host.cargo_conf())
         self.need_root("trixie")
         if self.command == "root":
-            return self.isolated("enter", self.cache, "trixie", *(args.words or ["bash"]))
+            return self.isolated("enter", self.cache, "trixie", *(self.words or ["bash"]))
         if self.command == "try":
-            return self.try_it(args, held)
+            return self.try_it(" ".join(self.words), held)
         if self.command == "test-all":
             return self.test_all()
-        return self.dispatch(self.command, *self.argv)
+        return self.dispatch(self.command, *self.words)
 
 
 def leave(number: int, _: object) -> None:
@@ -289,23 +259,20 @@ def main() -> None:
         os.environ["LAB_DRY"] = "1"
     if args.show_qemu:
         os.environ["LAB_SHOW_QEMU"] = "1"
-    run = None
     try:
         if INSIDE:
-            status = carry_out(args)
-        elif args.command == "try" and args.list:
+            status = carry_out(args.command, args.words)
+        elif args.command in TOLD or (args.command, args.words) == ("try", ["--list"]):
             status = 0
-            guest.show()
+            say(TOLD.get(args.command, guest.listing)())
         elif args.command == "test-all" and args.dry_run:
             status = 0
             say(*(f"  would: make {command}" for command in REST))
-        elif args.command in ("help", "machines"):
-            status = 0
-            say(help_text() if args.command == "help" else machines.markdown())
         else:
-            words = sys.argv[sys.argv.index(args.command) + 1:]
-            run = Host(args, words)
-            status = run.run(args)
+            try:
+                status = Host(args.command, args.words).run()
+            finally:
+                host.give_build_back()
     except LabError as error:
         status = 1
         if not isinstance(error, StepFailed):
@@ -315,9 +282,6 @@ def main() -> None:
     except Exception:  # noqa: a mistake of the lab's own; its other lanes must end all the same
         status = 70
         traceback.print_exc()
-    finally:
-        if run is not None:
-            host.give_build_back()
     sys.stdout.flush()
     # Nothing waits for other lanes: the first process of the root's takes them with it.
     os._exit(status)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """make try: a test in a machine that is kept running between calls.
 
-build() runs in the Debian root, as every command, and leaves a plan in build/try. The rest
+try_build() runs in the Debian root, as every command, and leaves a plan in build/try. The rest
 runs on the host, which holds no lock of the cache by then. The machine is asked through a
 virtio port (tests/vm/machines/try.sh); it ends when another command of the lab starts, or by
 itself when nobody has asked it for half an hour."""
@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,13 @@ def scripts() -> dict[str, str]:
             for file in sorted((GUEST / "tests").glob("*.sh"))}
 
 
-def show() -> None:
-    """make try with --list."""
-    say("Topics of dmaheap-kselftest:", "  " + " ".join(topics()), "",
+def listing() -> str:
+    """What make try prints with T=--list."""
+    return "\n".join([
+        "Topics of dmaheap-kselftest:", *textwrap.wrap(
+            " ".join(topics()), 96, initial_indent="  ", subsequent_indent="  "), "",
         "Scripts of tests/vm/tests (those that need another machine skip themselves):",
-        *(f"  {name:<24} {about}" for name, about in scripts().items()))
+        *(f"  {name:<24} {about}" for name, about in scripts().items())])
 
 
 def request(topic: str) -> str:
@@ -65,11 +68,11 @@ def request(topic: str) -> str:
     raise LabError(f"there is no topic and no script {name}.", "See: make try T=--list")
 
 
-def build(topic: list[str]) -> int:
+def try_build(topic: str = "") -> int:
     """Builds what has changed, and leaves the plan: the machine's command, and the files that
     it is to have."""
-    if topic[0]:
-        request(topic[0])
+    if topic not in ("", "--reset"):
+        request(topic)
     made = Build(kernel("amd64"))
     made.kernel.choose()
     made.kernel.prepare()
@@ -210,23 +213,26 @@ def changed_files(plan: dict[str, Any], old: dict[str, str]) -> tuple[bytes, dic
     return (out.getvalue() if names else b""), new
 
 
-def try_it(kept: Kept, topic: str, reset: bool) -> int:
+def try_it(kept: Kept, topic: str) -> int:
     """On the host: what make try does after the build."""
     plan, start = json.loads((TRY / "plan.json").read_text()), time.monotonic()
     old = kept.ready(plan)
-    if reset and kept.ask("sh /lab/try/set-back.sh", 60)[1] != 0:
-        say("  note: it cannot be set back; starting it again")
-        kept.end()
-        old = kept.ready(plan)
-    if not topic:
+    if topic in ("", "--reset"):
+        if topic and kept.ask("sh /lab/try/set-back.sh", 60)[1] != 0:
+            say("  note: it cannot be set back; starting it again")
+            kept.end()
+            kept.ready(plan)
         return 0
     console, before = LOGS / "vm-try.console", (LOGS / "vm-try.console").stat().st_size
     bundle, new = changed_files(plan, old)
     try:
         text, status = kept.ask(request(topic), SECONDS, bundle)
-    except BaseException:
+    except BaseException as error:
         # What runs there would go on.
         kept.end()
+        if isinstance(error, LabError):
+            last = console.read_text(errors="replace").splitlines()[-25:]
+            raise LabError(*error.args, *(f"| {line}" for line in last)) from None
         raise
     took = time.monotonic() - start
     kept.sent.write_text(json.dumps({"pid": kept.pid, "key": plan["key"], "files": new}))

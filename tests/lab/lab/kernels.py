@@ -3,6 +3,7 @@
 a table [kernel.NAME] of machines.toml."""
 
 import fcntl
+import functools
 import os
 import re
 import shutil
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lab import machines
-from lab.steps import (BUILD, CACHE, JOBS, LAB, LOGS, SRC, SUITE, LabError, Log, digest, output,
-                       say, shown, step)
+from lab.steps import (BUILD, CACHE, DRY, JOBS, LAB, LOGS, SRC, SUITE, LabError, Log, digest,
+                       output, say, shown, step)
 
 # The compiler of this root's suite that builds kernels.
 GCC = str(machines.table()["suite"][SUITE]["gcc"])
@@ -60,10 +61,12 @@ class Lists:
     """apt's package lists: of the root, or, for armhf alone, of its own. On a mirror that
     lags behind with that architecture, all else goes on."""
 
+    # Of those that this run has tried to read anew: what kept it from that, if anything.
+    tried: dict[Path, str] = {}
+
     def __init__(self, arch: str) -> None:
         self.env: dict[str, str] = {}
         self.folder = Path("/var/lib/apt/lists")
-        self.fresh, self.trouble = False, ""
         if arch == "armhf":
             home = CACHE / "armhf"
             self.folder = home / "lists"
@@ -82,13 +85,26 @@ class Lists:
                 'Dir::Cache::srcpkgcache ""', 'APT::Get::AllowUnauthenticated '
                 f'"{os.environ.get("LAB_UNVERIFIED") or 0}"')))
 
+    @property
+    def fresh(self) -> bool:
+        """Were they read in this run?"""
+        return self.tried.get(self.folder) == ""
+
+    @property
+    def trouble(self) -> str:
+        """Why they could not be."""
+        return self.tried.get(self.folder, "")
+
     def refresh(self) -> None:
         """Reads them again, once a day. Without a network the old ones serve."""
+        if DRY:
+            return
         # Kernels and programs are prepared side by side, and of two of apt's one would fail.
         with (self.folder.parent / "lab-lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             stamp = self.folder / "lab-stamp"
-            if stamp.exists() and time.time() - stamp.stat().st_mtime < 86400:
+            if self.folder in self.tried or (
+                    stamp.exists() and time.time() - stamp.stat().st_mtime < 86400):
                 return
             log = Log(LOGS / f"lists-{self.folder.parent.name}.log")
             status = log.run("timeout", "300", "apt-get", "-q", "-o", "Acquire::Retries=0",
@@ -96,11 +112,12 @@ class Lists:
             text = log.path.read_text()
             if status == 0 and "\nW: Failed to fetch" not in text:
                 stamp.touch()
-                self.fresh = True
+                self.tried[self.folder] = ""
                 return
             failed = re.search(r"^[EW]: Failed to fetch [a-z]*://[^/]*/(\S*) +(.*?)( \[IP: .*)?$",
                                text, re.M)
-            self.trouble = f"{failed[1]}: {failed[2]}" if failed else f"see {shown(log.path)}"
+            self.tried[self.folder] = (f"{failed[1]}: {failed[2]}" if failed else
+                                       f"see {shown(log.path)}")
             day = time.strftime("%F", time.localtime(self.folder.stat().st_mtime))
             say(f"  note: the package lists cannot be read anew ({shown(log.path)}); going on with"
                 f" those of {day}")
@@ -130,9 +147,10 @@ class Lists:
             say("  note: LAB_UNVERIFIED=1: kernels for armhf as the mirror lists them, without a"
                 " signature")
 
-    def names(self, prefix: str) -> list[str]:
-        """The packages whose names begin so."""
-        return output("apt-cache", "pkgnames", prefix, env=self.env).splitlines()
+    @functools.cached_property
+    def headers(self) -> list[str]:
+        """The packages with kernels' headers, of all flavours."""
+        return output("apt-cache", "pkgnames", "linux-headers-", env=self.env).splitlines()
 
     def versions(self, package: str) -> list[str]:
         """The versions of a package, newest first."""
@@ -176,7 +194,7 @@ class Kernel:
         """All of this flavour that the lists have for a series or version, newest first."""
         wanted = (rf"linux-headers-({series}(\.[0-9]+)*[-+][a-z0-9]*\+?deb[0-9]+(u[0-9]+)?"
                   rf"-{self.flavour})")
-        found = [re.fullmatch(wanted, name) for name in self.lists.names("linux-headers-")]
+        found = [re.fullmatch(wanted, name) for name in self.lists.headers]
         return by_version([match[1] for match in found if match])
 
     def all_series(self) -> list[str]:

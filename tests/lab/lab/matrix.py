@@ -14,7 +14,7 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from lab import machines
-from lab.build import SELFTEST, Build, crates
+from lab.build import SELFTEST, Build
 from lab.kernels import Kernel, kernel
 from lab.machines import Run, machine, test_boot
 from lab.results import Results
@@ -31,12 +31,11 @@ def chosen(pattern: str) -> list[str]:
     return [name for name in machines.matrix() if fnmatch.fnmatchcase(name, pattern)]
 
 
-def test_matrix(pattern: str) -> int:
+def test_matrix(pattern: str = "*") -> int:
     """The kernels of this root's suite, two at a time. The programs do not depend on them, so
     they are built while the first ones are being prepared."""
     kernels = [kernel(name) for name in chosen(pattern)
                if machines.kernel_table(name)["suite"] == SUITE]
-    crates()
     with ThreadPoolExecutor(1) as builder:
         programs = {arch: builder.submit(Build(one).programs)
                     for arch, one in {one.arch.name: one for one in kernels}.items()}
@@ -106,7 +105,7 @@ def outcome(name: str) -> tuple[str, str]:
     return "missing", f"not run: {read(f'{name}.reason') or read(f'{suite}.reason')}"
 
 
-def matrix_table(pattern: str) -> int:
+def matrix_table(pattern: str = "*") -> int:
     """What came of all of them, and in which tests some failed."""
     if DRY or SHOW:
         return 0

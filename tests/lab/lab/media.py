@@ -21,7 +21,7 @@ from lab.steps import BUILD, DRY, LOGS, SHOW, lanes, say
 from lab.tests import prepare_one
 
 
-def test_media(arches: str) -> int:
+def test_media(arches: str = "amd64 arm64") -> int:
     """make test-media: on one architecture, or on both."""
     results, found = Results(fresh=True), machines.group("test-media")
 
@@ -33,7 +33,7 @@ def test_media(arches: str) -> int:
     return results.finish()
 
 
-def demo_video(arch: str) -> int:
+def demo_video(arch: str = "amd64") -> int:
     """make demo-video: each of two heaps shows other bars."""
     results = Results(fresh=True)
     name = watched_boot(arch, "demo-video", results)
@@ -49,7 +49,7 @@ def demo_video(arch: str) -> int:
     return status
 
 
-def test_video(arch: str) -> int:
+def test_video(arch: str = "amd64") -> int:
     """make test-video. The machine's clock counts its own instructions: whatever else this
     host does, a frame has as long as it should. Nobody sleeps meanwhile, so minutes there may
     be less than that here."""

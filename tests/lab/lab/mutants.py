@@ -126,7 +126,7 @@ def attempt(patch: Path, build: Build, run: Run) -> list[str]:
     return ["caught", f'in "{where}" {took} by', *found[:4], *[more][:len(found) > 4]]
 
 
-def test_mutants(pattern: str) -> int:
+def test_mutants(pattern: str = "*") -> int:
     """make test-mutants: all, or those whose names match."""
     patches = {patch: patch.read_text() for patch in sorted(
         (SRC / "tests/mutants").glob(f"{pattern}.patch"))}

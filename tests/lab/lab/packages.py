@@ -30,7 +30,7 @@ PACKAGES = BUILD / "packages"
 FIRMWARE = Path("/usr/share/OVMF")
 
 
-def deb(arch: str) -> int:
+def deb(arch: str = "amd64") -> int:
     """make deb: leaves the packages in build/packages/ARCH."""
     arch = kernel(arch).arch.name
     need_crates()
@@ -108,7 +108,7 @@ def build_packages(log: Log, arch: str, newer: str = "") -> None:
     shutil.rmtree(folder)
 
 
-def test_packages(arches: str) -> int:
+def test_packages(arches: str = "amd64 arm64") -> int:
     """make test-packages: on one architecture, or on both."""
     results, tests = Results(fresh=True), {"amd64": test_amd64, "arm64": test_arm64}
     if unknown := set(arches.split()) - set(tests):

@@ -21,7 +21,7 @@ LOGS = BUILD / "log"
 GUEST = SRC / "tests/vm"
 # The cache, as it is called in the Debian root, and which of the roots this is.
 CACHE = Path("/lab")
-SUITE = os.environ.get("SUITE", "trixie")
+SUITE = os.environ["SUITE"] if "LAB_ROOT" in os.environ else "trixie"
 JOBS = len(os.sched_getaffinity(0))
 # --dry-run: steps and machines are told, not done.
 DRY = bool(os.environ.get("LAB_DRY"))

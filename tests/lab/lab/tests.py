@@ -100,19 +100,19 @@ def kunit() -> int:
     return results.finish()
 
 
-def boot(arch: str, machine: str) -> int:
+def boot(arch: str, name: str = "suite") -> int:
     """One machine of those that the tests boot."""
-    results, one = Results(fresh=True), machines.machine(machine)
+    results, one = Results(fresh=True), machine(name)
     if one.kernel:
         build = Build(kernel(one.kernel))
         build.prepare_own()
     else:
         build = prepare_one(arch)
-    boots(build, results, [machine])
+    boots(build, results, [name])
     return results.finish()
 
 
-def test_configs(pattern: str) -> int:
+def test_configs(pattern: str = "*") -> int:
     """make test-configs: two machines at a time, one of each architecture."""
     found = of_arch(machines.select("test-configs", pattern))
     results = Results(fresh=True)
@@ -121,7 +121,7 @@ def test_configs(pattern: str) -> int:
     return results.finish()
 
 
-def sanitize(pattern: str) -> int:
+def sanitize(pattern: str = "*") -> int:
     """make sanitize: two machines at a time."""
     found = machines.select("sanitize", pattern)
     results = Results(fresh=True)
@@ -142,13 +142,13 @@ def test_in_tree() -> int:
     return results.finish()
 
 
-def prepare(arch: str) -> int:
+def prepare(arch: str = "amd64") -> int:
     """From packages to a machine that can be booted."""
     Build(kernel(arch)).prepare()
     return 0
 
 
-def demo(arch: str) -> int:
+def demo(arch: str = "amd64") -> int:
     """make demo: the whole way from packages to verified buffers, on one page."""
     build = Build(kernel(arch))
     build.prepare()
@@ -170,7 +170,7 @@ def demo(arch: str) -> int:
     return status
 
 
-def shell(arch: str) -> int:
+def shell(arch: str = "amd64") -> int:
     """make shell."""
     build = Build(kernel(arch))
     build.prepare()
@@ -186,7 +186,7 @@ def in_machine(run: Run) -> int:
     return status
 
 
-def vm(arch: str, words: list[str]) -> int:
+def vm(arch: str, *words: str) -> int:
     """With the module not loaded."""
     build = Build(kernel(arch))
     build.prepare()
@@ -197,7 +197,7 @@ def vm(arch: str, words: list[str]) -> int:
                           job=f". /lab/lib.sh\n{' '.join(words)}\n"))
 
 
-def sanitizer_vm(words: list[str]) -> int:
+def sanitizer_vm(*words: str) -> int:
     """The same on the kernel with sanitizers."""
     build = Build(kernel("sanitizer"))
     build.prepare_own()

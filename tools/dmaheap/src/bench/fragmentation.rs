@@ -10,7 +10,8 @@
 //! kill somebody, this process first. So each allocation is made only if there is room for
 //! it, by the kernel's count. What the contiguous areas have does not count: heaps get
 //! nothing of that. All in all it takes, beside what is in use and those areas,
-//! twice the buffers' memory and [`SPARE`].
+//! twice the buffers' memory, [`SPARE`] and [`RESERVE`]. What a machine has above that
+//! is taken in large blocks first, for to take memory to pieces takes long.
 
 use super::meminfo::Meminfo;
 use anyhow::Context as _;
@@ -34,6 +35,9 @@ const RESERVE: u64 = 32 << 20;
 /// Pages by which the file grows.
 const STEP: usize = 1024;
 
+/// Bytes of each buffer that takes away what is not needed at all.
+const SURPLUS: u64 = 32 << 20;
+
 /// Bytes of each buffer that takes away what the file has left in one piece.
 const BALLAST: u64 = 2 << 20;
 
@@ -45,8 +49,10 @@ pub(super) fn stock(
     filler: &Heap,
     sizes: &[u64],
 ) -> anyhow::Result<Vec<Vec<Buffer>>> {
+    let needed = sizes.iter().sum::<u64>() * heaps.len() as u64;
+    let surplus = take_surplus(filler, 2 * needed + 2 * SPARE)?;
     let file = take_every_second_page()?;
-    expect_room(sizes.iter().sum::<u64>() * heaps.len() as u64)?;
+    expect_room(needed)?;
     let mut ballast = take_large_blocks(importer, filler)?;
     let mut stocks: Vec<Vec<Buffer>> = heaps.iter().map(|_| Vec::new()).collect();
     // In turn: what is left of larger blocks is for all.
@@ -55,7 +61,7 @@ pub(super) fn stock(
             stock.push(alloc_in_pieces(importer, heap, *size, &mut ballast)?);
         }
     }
-    drop(ballast);
+    drop((ballast, surplus));
     drop(file);
     Ok(stocks)
 }
@@ -107,6 +113,18 @@ fn room(meminfo: &Meminfo) -> anyhow::Result<u64> {
     let areas = meminfo.bytes("CmaFree").unwrap_or(0);
     let free = meminfo.bytes("MemFree")?;
     Ok(free.saturating_sub(areas).saturating_sub(RESERVE))
+}
+
+/// Takes memory until there is room for no more than so many bytes, or for that heap.
+fn take_surplus(heap: &Heap, keep: u64) -> anyhow::Result<Vec<Buffer>> {
+    let mut surplus = Vec::new();
+    while room(&Meminfo::read()?)? > keep + SURPLUS {
+        match heap.alloc(SURPLUS) {
+            Ok(buffer) => surplus.push(buffer),
+            Err(_) => break,
+        }
+    }
+    Ok(surplus)
 }
 
 fn take_every_second_page() -> anyhow::Result<File> {
