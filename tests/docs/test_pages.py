@@ -76,6 +76,17 @@ def test_targets_exist(page: str) -> None:
     assert targets - {"menuconfig"} <= known
 
 
+def test_commands_of_the_lab_are_run() -> None:
+    """By CI, or by make test-all, whose commands are the tuple REST."""
+    run = set(re.findall("^step ([a-z-]+)", (SOURCE / ".ci/run").read_text(), re.M))
+    rest = re.search(r"^REST = \((.*?)\)", (SOURCE / "tests/lab/lab/cli.py").read_text(), re.M | re.S)
+    assert rest
+    run |= set(re.findall('"([a-z-]+)"', rest[1]))
+    said = {line.partition("#")[0].strip() for page in pages() for block in blocks(page)
+            if block.place == "lab" for line in block.lines}
+    assert said <= {f"sudo make {command}" for command in run}
+
+
 def strings() -> list[str]:
     """The texts of the module's source, with … for what it puts in."""
     return [re.sub(r"\{[^}]*\}", "…", text.removesuffix("\\n"))
