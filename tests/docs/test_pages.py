@@ -34,7 +34,8 @@ def test_links(page: str) -> None:
     """Files that are linked are there, and have the headings."""
     bad = []
     for number, line in prose(page):
-        for link in re.findall(r"\]\(([^)\s]+)\)", line):
+        for link in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", line):
+            link = "".join(link)
             if re.match("[a-z]+:", link):
                 continue
             path, _, anchor = link.partition("#")
