@@ -34,7 +34,8 @@ def test_links(page: str) -> None:
     """Files that are linked are there, and have the headings."""
     bad = []
     for number, line in prose(page):
-        for link in re.findall(r"\]\(([^)\s]+)\)", line):
+        for link in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", line):
+            link = "".join(link)
             if re.match("[a-z]+:", link):
                 continue
             path, _, anchor = link.partition("#")
@@ -74,6 +75,27 @@ def test_targets_exist(page: str) -> None:
     known = set(re.findall("^([a-z-]+):", (SOURCE / "Makefile").read_text(), re.M))
     # That is one of the kernel's Makefile.
     assert targets - {"menuconfig"} <= known
+
+
+def test_commands_of_the_lab_are_run() -> None:
+    """By CI, or by make test-all, whose commands are the tuple REST."""
+    run = set(re.findall("^step ([a-z-]+)", (SOURCE / ".ci/run").read_text(), re.M))
+    rest = re.search(r"^REST = \((.*?)\)", (SOURCE / "tests/lab/lab/cli.py").read_text(),
+                     re.M | re.S)
+    assert rest
+    run |= set(re.findall('"([a-z-]+)"', rest[1]))
+    said = {line.partition("#")[0].strip() for page in pages() for block in blocks(page)
+            if block.place == "lab" for line in block.lines}
+    assert said <= {f"sudo make {command}" for command in run}
+
+
+def test_the_other_commands_are_run() -> None:
+    """Each place has a script in a machine that runs what the documents have for it."""
+    scripts = "\n".join(file.read_text() for file in (SOURCE / "tests/vm").rglob("*.sh"))
+    used = {block.place for page in pages() for block in blocks(page)} - {None, "lab"}
+    assert used == PLACES - {"lab"}
+    missing = [place for place in used if f"{str(place).replace(' ', '-')}.sh" not in scripts]
+    assert not missing
 
 
 def strings() -> list[str]:

@@ -19,7 +19,7 @@ use clap::Parser;
 use clap::Subcommand;
 use std::process::ExitCode;
 
-/// Fuzz, soak and outwit the heaps of the module rust_dma_heap.
+/// Stress the heaps of the module rust_dma_heap: fuzzer, adversary, soak.
 ///
 /// Needs root, and a machine that may break.
 #[derive(Debug, Parser)]
@@ -31,11 +31,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Do everything that a process may, in any order, in several processes
+    /// Do everything that a process can do, in any order, in several processes
     Fuzz(fuzz::Arguments),
-    /// Try to get back a byte that was written before
+    /// Try to read a byte that was written before
     Adversary(adversary::Arguments),
-    /// Use heaps while everything around them comes and goes
+    /// Use heaps while processes, memory, processors and the module come and go
     Soak(soak::Arguments),
 }
 

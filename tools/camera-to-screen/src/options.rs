@@ -5,15 +5,15 @@
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Show a camera's pictures on a screen, in buffers of a dma-buf heap, and copy
-/// nothing.
+/// Show a camera's pictures on a screen, in buffers of a dma-buf heap, without a
+/// copy.
 ///
-/// An example of how a media pipeline is put together: the heap has the memory, the
-/// camera (V4L2) writes into it, and the screen (KMS) shows it. This program only
-/// hands descriptors around: it never maps a buffer.
+/// An example of a media pipeline: the heap provides the memory, the camera (V4L2)
+/// writes into it, and the screen (KMS) shows it. This program only passes
+/// descriptors on; it never maps a buffer.
 ///
-/// Run it on a console, as root or as somebody in the groups of the devices; a
-/// desktop would have the screen.
+/// Run it on a console, because a desktop holds the screen; as root, or as a user
+/// in the groups of the devices.
 #[derive(Debug, Parser)]
 #[command(name = "camera-to-screen", version)]
 pub(crate) struct Options {
@@ -25,35 +25,35 @@ pub(crate) struct Options {
     #[arg(long, default_value = "/dev/video0", value_name = "DEVICE")]
     pub(crate) camera: PathBuf,
 
-    /// The graphics device; by default the first that has a screen, and with "none"
-    /// frames only come to the buffers
+    /// The graphics device (default: the first that has a screen), or "none": then
+    /// frames are captured but not shown
     #[arg(long, value_name = "DEVICE")]
     pub(crate) screen: Option<PathBuf>,
 
-    /// End after so many frames
+    /// End after this number of frames
     #[arg(long, default_value_t = 600, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) frames: u64,
 
-    /// Frames a second to ask the camera for
+    /// Frames per second to request from the camera
     #[arg(long, default_value_t = 60, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
 
-    /// The size of the pictures, such as 640x480; of several, one after the other is
-    /// used; by default the largest that camera and screen have at that rate
+    /// The size of the pictures, such as 640x480. Several are used in turn. The
+    /// default is the largest that camera and screen support at that rate
     #[arg(long, value_name = "SIZE,...", value_delimiter = ',', value_parser = size)]
     pub(crate) size: Vec<(u32, u32)>,
 
-    /// Change to the next size after so many frames
+    /// Change to the next size after this number of frames
     #[arg(long, default_value_t = 600, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) change_every: u64,
 
-    /// Buffers in the pipeline. Three are with the screen at most: one shown, one
-    /// that comes next, one that waits for its turn. The camera wants two or more
+    /// Buffers in the pipeline. The screen uses at most three: one shown, one that is
+    /// next, one that waits. The camera needs two or more
     #[arg(long, default_value_t = 6, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(4..=32))]
     pub(crate) buffers: u32,
 
-    /// So many more clients of the heap at the same time: each allocates the buffers
-    /// of a stream, one a frame, frees them all and begins again with another size
+    /// More clients of the heap at the same time: each allocates the buffers of a
+    /// stream, one per frame, frees them all and starts again with another size
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     pub(crate) clients: usize,
 
@@ -69,12 +69,11 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..=3600))]
     pub(crate) patience: i64,
 
-    /// Leave the last picture on the screen until there is a line, or the end, on
-    /// standard input
+    /// Keep the last picture on the screen until standard input has a line or ends
     #[arg(long)]
     pub(crate) wait: bool,
 
-    /// Report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
