@@ -93,7 +93,9 @@ def chroot(folder: Path, *argv: str, mounts: Sequence[str | Path] = ()) -> list[
     lines = [["cd", str(folder)], ["mount", "-t", "proc", "proc", "proc"],
              ["mount", "--rbind", "/dev", "dev"], ["mount", "-t", "tmpfs", "run", "run"],
              *([["mount", *map(str, mounts)]] if mounts else []), ["exec", "chroot", ".", *argv]]
-    return ["unshare", "--mount", "sh", "-ec", "\n".join(map(shlex.join, lines))]
+    # The lab's root is no mount point: no propagation can be set there. It is private already.
+    return ["unshare", "--mount", "--propagation", "unchanged", "sh", "-ec",
+            "\n".join(map(shlex.join, lines))]
 
 
 def configure_there(log: Log, kernel: Kernel, image: Path) -> None:
