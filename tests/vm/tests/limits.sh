@@ -51,9 +51,9 @@ set_limit carveout user_limit 8388608
 is "root writes user_limit" "$(limits carveout)" "$carveout 8388608"
 user_gets carveout 8M
 ok $? "which is exact: a user gets as much"
-! user_gets carveout 8196K && grep -q 'share' /run/lab/alloc
+! user_gets carveout 8196K && grep -q 'user_limit' /run/lab/alloc
 ok $? "and no page more, for its quota"
-! container_gets carveout 8196K && grep -q 'share' /run/lab/alloc
+! container_gets carveout 8196K && grep -q 'user_limit' /run/lab/alloc
 ok $? "nor does root of a container"
 dmaheap alloc carveout 32M --hold 1ms >/dev/null
 ok $? "root itself does"
@@ -64,7 +64,7 @@ set_limit "$system" limit 8388608
 is "system: a user's limit follows the heap's" "$(limits "$system")" "8388608 4194304"
 user_gets "$system" 4M
 ok $? "a user gets as much"
-! user_gets "$system" 4100K && grep -q 'share' /run/lab/alloc
+! user_gets "$system" 4100K && grep -q 'user_limit' /run/lab/alloc
 ok $? "and no page more"
 set_limit "$system" user_limit 1048576
 set_limit "$system" limit 16777216
