@@ -135,7 +135,7 @@ def write_initramfs(out: Path, busybox: Path, *files: Path) -> None:
         copy_guest(folder / "lab")
         for file in files:
             if file.is_dir():
-                shutil.copytree(file, folder / "lab" / file.name)
+                shutil.copytree(file, folder / "lab" / file.name, symlinks=True)
             else:
                 shutil.copy(file, folder / "lab")
         shutil.copy(GUEST / "boot/init", folder / "init")
