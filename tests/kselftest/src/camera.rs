@@ -379,7 +379,7 @@ fn in_the_middle(target: &Target, room: u64, bytes: u64) -> Result<Buffer, Failu
         let mut before = (room - tried) / 2;
         while before >= 1 << 20 {
             let others = target.heap.alloc(before);
-            if let (Ok(_), Ok(buffer)) = (&others, target.heap.alloc(tried)) {
+            if let Ok(buffer) = others.and_then(|_held| target.heap.alloc(tried)) {
                 return Ok(buffer);
             }
             before /= 2;

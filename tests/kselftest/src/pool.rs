@@ -280,7 +280,7 @@ fn busy_processors(target: &Target) -> TestResult {
     pool_fixture::with(target, |pool| {
         let most = most(pool);
         let spinners = Spinners::start()?;
-        // What is kept is dirty, and does not fit.
+        // All that is kept is dirty, and it is not enough.
         keep(target, most, true)?;
         let start = Instant::now();
         drop(target.heap.alloc(most + SIZE / 2)?);

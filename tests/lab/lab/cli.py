@@ -3,7 +3,6 @@
 missing, and once more within that root, where it carries the command out."""
 
 import argparse
-import fnmatch
 import importlib
 import inspect
 import os
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from lab import guest, host, machines, root
-from lab.steps import BUILD, LAB, LOGS, LabError, StepFailed, say
+from lab.matrix import chosen
+from lab.steps import BUILD, LAB, LOGS, LabError, StepFailed, remove, say
 
 DEFAULT_CACHE = "/var/cache/rust-dma-heap"
 INSIDE = bool(os.environ.get("LAB_ROOT"))
@@ -128,7 +128,7 @@ class Host:
         host.check_disk(self.cache, suite, self.command)
         host.need_debootstrap(self.cache)
         for old in self.cache.glob(f"root-{suite}-*"):
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
         temporary = path.with_name(path.name + ".tmp")
         text, start = f"Debian root for compilers and QEMU, {suite}", time.monotonic()
         say(f"  ... {text}")
@@ -144,7 +144,7 @@ class Host:
 
     def matrix(self, pattern: str) -> int:
         """Each kernel in the root of its suite, then the table."""
-        names = [name for name in machines.matrix() if fnmatch.fnmatch(name, pattern)]
+        names = chosen(pattern)
         if not names:
             raise LabError(f"no kernel of tests/lab/machines.toml is called {pattern}.",
                            f"There are: {' '.join(machines.matrix())}")
@@ -212,10 +212,7 @@ class Host:
         names = ("source armhf kernel uml sanitizer in-tree debian cargo target pycache lock "
                  "try.pid try.sock")
         for path in [*self.cache.glob("root-*"), *(self.cache / name for name in names.split())]:
-            if path.is_dir() and not path.is_symlink():
-                subprocess.run(["rm", "-rf", "--one-file-system", path], check=True)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
         if not any(self.cache.iterdir()):
             self.cache.rmdir()
         say(f"removed what the lab kept in {self.cache}")
@@ -279,6 +276,9 @@ def main() -> None:
             print("error: " + "\n       ".join(error.args), file=sys.stderr, flush=True)
     except SystemExit as leaving:
         status = int(leaving.code or 0)
+    except BrokenPipeError:
+        # Whoever read has gone, as `head` does; nobody is left to be told.
+        os._exit(128 + signal.SIGPIPE)
     except Exception:  # noqa: a mistake of the lab's own; its other lanes must end all the same
         status = 70
         traceback.print_exc()

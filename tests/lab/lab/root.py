@@ -3,14 +3,13 @@
 made, and how a command runs in it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from lab import host
 from lab.machines import table
-from lab.steps import BUILD, LAB, SRC, Log, digest
+from lab.steps import BUILD, LAB, SRC, Log, digest, remove
 
 # For a root of its own: mounts and processes die with the command, and the command with
 # this process, even on kill -9.
@@ -33,7 +32,7 @@ def make(suite: str, root: Path, log: Log) -> None:
     first mirror that has the suite, else from debootstrap's own default."""
     env = host.proxies()
     for mirror in [*host.mirrors(), ""]:
-        shutil.rmtree(root, ignore_errors=True)
+        remove(root)
         argv = ["timeout", "900", "debootstrap", "--variant=minbase", suite, str(root)]
         last = not mirror
         if log.run(*argv, *([] if last else [mirror]), env=env,

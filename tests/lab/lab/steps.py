@@ -144,6 +144,11 @@ def lanes(*work: Callable[[], object], width: int = 0) -> None:
         one.result()
 
 
+def remove(path: Path) -> None:
+    """Removes a file or folder, but nothing that is mounted in it."""
+    subprocess.run(["rm", "-rf", "--one-file-system", path], check=True)
+
+
 def output(*argv: str | Path, **options: Any) -> str:
     """What a command prints, without the last line's end; what it says beside is not kept."""
     options.setdefault("stdin", subprocess.DEVNULL)
