@@ -558,8 +558,9 @@ class InTree(OwnKernel):
         for old in self.out.glob("*.ko"):
             old.unlink()
         for name in "rust_dma_heap.ko", "dma_buf_test_importer.ko":
-            for file in self.modules.rglob(name):
-                file.rename(self.out / name)
+            for file in list(self.modules.rglob(name)):
+                # The cache and build/ are mounts of their own.
+                shutil.move(file, self.out / name)
 
     recipe = digest(OwnKernel.configure, place, build, make)
 
