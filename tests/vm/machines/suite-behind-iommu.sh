@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What is tested behind an IOMMU that flushes as soon as a mapping ends.
+# All that is tested in an ordinary boot, and what is tested behind an IOMMU only.
 
 # shellcheck source=tests/vm/machines/suite.sh
 . /lab/machines/suite.sh
