@@ -110,6 +110,7 @@ check:
 
 docs:
 	@$(LAB) docs
+	@cp build/documents/dmaheap.md docs/
 
 # With KDIR= on the command line for that kernel, else for the lab's.
 rust-analyzer:
