@@ -41,14 +41,20 @@ struct Document<'a> {
 
 /// Allocates, shows and holds.
 pub(crate) fn run(options: &AllocOptions) -> anyhow::Result<Outcome> {
-    if dma_heap::heaps()?.is_empty() {
-        return Ok(Outcome::NoHeap);
-    }
+    let heap = match Heap::open(&options.heap) {
+        Ok(heap) => heap,
+        // Only now: whoever may open one heap may perhaps not look into the directory.
+        Err(error) => {
+            return match dma_heap::heaps() {
+                Ok(heaps) if heaps.is_empty() => Ok(Outcome::NoHeap),
+                _ => Err(error.into()),
+            };
+        }
+    };
     // Before the first allocation, so that a signal during a long run of them
     // ends the command as cleanly as one later.
     let stop = stop_signals()?;
     raise_file_limit();
-    let heap = Heap::open(&options.heap)?;
     let mut buffers: Vec<Buffer> = Vec::new();
     for number in 1..=options.count {
         if stop.try_recv().is_ok() {

@@ -14,6 +14,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
+    other_names: Vec<String>,
     path: String,
     origin: &'static str,
     contiguous: Option<bool>,
@@ -46,6 +47,7 @@ impl Row {
         Self {
             path: heap.node.display().to_string(),
             name: heap.name,
+            other_names: heap.other_names,
             origin,
             contiguous: attributes.contiguous,
             cacheable: attributes.cacheable,
@@ -83,6 +85,10 @@ impl Row {
             size(self.pool_held),
             format!("{}:{}", self.owner, self.group),
             self.mode.clone(),
+            match &*self.other_names {
+                [] => "-".to_owned(),
+                names => names.join(" "),
+            },
         ]
     }
 }
@@ -118,6 +124,7 @@ fn print(rows: &[Row]) -> anyhow::Result<()> {
         "POOL HELD",
         "OWNER",
         "MODE",
+        "OTHER NAMES",
     ]);
     for row in rows {
         table.add_row(row.cells());
@@ -147,6 +154,7 @@ mod tests {
     fn heap(attributes: Option<Attributes>) -> HeapInfo {
         HeapInfo {
             name: "system".into(),
+            other_names: vec!["a".into(), "b".into()],
             node: "/dev/dma_heap/system".into(),
             sysfs: None,
             attributes,
@@ -184,5 +192,6 @@ mod tests {
             cells.get(1..9).unwrap_or_default(),
             ["module", "yes", "yes", "64 MiB", "32 MiB", "0 B", "-", "-"]
         );
+        assert_eq!(cells.last().map(String::as_str), Some("a b"));
     }
 }

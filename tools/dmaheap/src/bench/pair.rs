@@ -112,6 +112,7 @@ mod tests {
     fn heap(name: &str, contiguous: Option<bool>) -> HeapInfo {
         HeapInfo {
             name: name.into(),
+            other_names: Vec::new(),
             node: name.into(),
             sysfs: None,
             attributes: contiguous.map(|contiguous| Attributes {

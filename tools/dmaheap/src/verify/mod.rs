@@ -27,11 +27,7 @@ pub(crate) fn run(options: &VerifyOptions) -> anyhow::Result<Outcome> {
     let heaps = if options.heaps.is_empty() {
         all
     } else {
-        options
-            .heaps
-            .iter()
-            .map(|name| HeapInfo::of(name))
-            .collect::<Result<_, _>>()?
+        asked_for(&options.heaps)?
     };
     let sizes = if options.sizes.is_empty() {
         default_sizes(dma_heap::page_size() as u64)
@@ -54,6 +50,17 @@ pub(crate) fn run(options: &VerifyOptions) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Good
     })
+}
+
+/// Each heap once, by the first of its names that was given.
+fn asked_for(names: &[String]) -> Result<Vec<HeapInfo>, dma_heap::Error> {
+    let mut heaps: Vec<HeapInfo> = Vec::new();
+    for name in names {
+        if !heaps.iter().any(|heap| heap.has_name(name)) {
+            heaps.push(HeapInfo::of(name)?);
+        }
+    }
+    Ok(heaps)
 }
 
 /// A page, a length that is no whole page, a block of each kind, a block and a
