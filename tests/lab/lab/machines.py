@@ -267,7 +267,10 @@ class Run:
             lab = Path(folder, "lab")
             lab.mkdir()
             for file in [*self.files, *(SRC / name for name in self.machine.files)]:
-                shutil.copy(file, lab)
+                if file.is_dir():
+                    shutil.copytree(file, lab / file.name)
+                else:
+                    shutil.copy(file, lab)
             if isinstance(self.job, str) and self.job:
                 (lab / "job").write_text(self.job)
             else:

@@ -8,7 +8,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from lab import machines
+from lab import debian, machines
 from lab.build import SELFTEST, Build, cargo_tests, uml_boot
 from lab.kernels import kernel
 from lab.machines import Run, machine, test_boot
@@ -108,7 +108,7 @@ def boot(arch: str, name: str = "suite") -> int:
         build.prepare_own()
     else:
         build = prepare_one(arch)
-    boots(build, results, [name])
+    test_boot(debian.run(build.kernel, name) if one.debian else Run(build.kernel, one), results)
     return results.finish()
 
 
