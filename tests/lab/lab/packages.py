@@ -87,9 +87,9 @@ def need_crates() -> None:
         crates()
 
 
-def build_packages(log: Log, arch: str, newer: str = "") -> None:
+def build_packages(log: Log, arch: str, newer: str = "", target: str = "") -> None:
     """The packages of this source; or in a newer version, of the source as `make dist` packs
-    it, where there is no network."""
+    it, where there is no network. What is compiled lands in target."""
     # The folder's name is in what cargo compares: another one would compile all anew.
     folder = PACKAGES / arch / "source"
     shutil.rmtree(folder, ignore_errors=True)
@@ -104,7 +104,7 @@ def build_packages(log: Log, arch: str, newer: str = "") -> None:
         # dpkg does not see what the root has for other architectures.
         words += ["-d", f"-a{arch}"]
     log.run(*words, cwd=folder, env={
-        "CARGO_TARGET_DIR": f"{CACHE}/target/deb-{digest(output('rustc', '-vV'))}"})
+        "CARGO_TARGET_DIR": target or f"{CACHE}/target/deb-{digest(output('rustc', '-vV'))}"})
     shutil.rmtree(folder)
 
 
@@ -168,6 +168,30 @@ class PackageTest:
         build_packages(log, self.arch)
         log.run("tar", "-C", SRC, "-cf", self.source, "--no-recursion", *sources())
         write_initramfs(self.out / "initramfs.cpio", self.kernel.busybox, self.kernel.modules)
+
+    def reproducible(self) -> None:
+        """Two builds of one source are the same, byte by byte."""
+        def sums(folder: Path) -> dict[str, str]:
+            return {file.name: digest(file.read_bytes().hex()) for file in folder.glob("*.deb")}
+
+        def again(log: Log) -> None:
+            folder, kept = PACKAGES / self.arch, PACKAGES / f"{self.arch}-first"
+            shutil.rmtree(kept, ignore_errors=True)
+            first = sums(folder)
+            folder.rename(kept)
+            folder.mkdir()
+            with tempfile.TemporaryDirectory(dir=CACHE / "target") as target:
+                build_packages(log, self.arch, target=target)
+            second = sums(folder)
+            shutil.rmtree(folder)
+            kept.rename(folder)
+            names = sorted(name for name in first | second
+                           if first.get(name) != second.get(name))
+            self.results.put(f"{self.arch}-packages-reproducible", "TAP version 13\n1..1\n"
+                             + ("not " if names or not first else "")
+                             + "ok 1 - two builds of the packages are the same\n"
+                             + "".join(f"# {name} differs\n" for name in names))
+        self.step("build the Debian packages once more", "deb-again", again)
 
     def fill_repository(self, log: Log, *names: str) -> None:
         """Packages and ours, with all that they depend on, as apt likes it. The name of the
@@ -241,6 +265,7 @@ class PackageTest:
 
 def test_amd64(test: PackageTest) -> None:
     """In a chroot and machines of it; what the documents say, in another one."""
+    test.reproducible()
     test.step("build newer Debian packages, without network,", "deb-newer",
               lambda log: build_packages(log, test.arch, newer=f"{version()}+1"))
     old, old_package = older(test.kernel)
@@ -257,7 +282,7 @@ def test_amd64(test: PackageTest) -> None:
                  "NEW_PACKAGE": test.kernel.package, "SERIES": test.kernel.branch}
     test.in_chroot("install", variables)
     test.make_machine(old)
-    test.boot("packages-boot")
+    test.boot("packages-boot", source=True)
     for name in "upgrade", "kernel", "by-hand":
         test.in_chroot(name, variables)
     test.make_machine(test.kernel.release)

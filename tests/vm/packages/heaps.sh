@@ -16,5 +16,5 @@ for heap; do
 	dmaheap verify "$heap" >/run/lab/verify 2>&1
 	ok $? "dmaheap verify $heap" /run/lab/verify
 done
-is "linux,cma leads to the CMA heap" "$(basename "$(readlink /dev/dma_heap/linux,cma)" | sed 's/-pooled//')" default_cma_region
+is "linux,cma leads to the CMA heap" "$(leads_to linux,cma | sed 's/-pooled//')" default_cma_region
 finish
