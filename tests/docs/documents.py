@@ -5,7 +5,8 @@
 
 A block of commands is preceded by a line `<!-- run: PLACE -->`, or begins with NOT_RUN. PLACEs:
 lab (the command is a test of its own), suite (a machine of `make test`; with the test importer:
-`suite importer`), and those of `make test-packages`: install, machine, source, remove.
+`suite importer`), those of `make test-packages`: install, machine, source, remove; and those of
+`make test-media`: unit, podman, apparmor, desktop.
 """
 
 import re
@@ -15,7 +16,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
 NOT_RUN = "# not run by a test"
-PLACES = {"lab", "suite", "suite importer", "install", "machine", "source", "remove"}
+PLACES = {"lab", "suite", "suite importer", "install", "machine", "source", "remove",
+          "unit", "podman", "apparmor", "desktop"}
 # Installing ends with it; what starts the machine again is the test.
 REBOOT = "sudo reboot"
 

@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-counters=/sys/kernel/debug/$MODULE/$(basename "$(readlink -f /dev/dma_heap/linux,cma)")
+counters=/sys/kernel/debug/$MODULE/$(leads_to linux,cma)
 plan 5
 
 diag "$(dpkg-query -W gstreamer1.0-tools gstreamer1.0-libcamera | xargs)"

@@ -6,7 +6,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-counters=/sys/kernel/debug/$MODULE/$(basename "$(readlink -f /dev/dma_heap/reserved)")
+counters=/sys/kernel/debug/$MODULE/$(leads_to reserved)
 log=/root/.kodi/temp/kodi.log
 plan 6
 

@@ -6,7 +6,7 @@
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
-counters=/sys/kernel/debug/$MODULE/$(basename "$(readlink -f /dev/dma_heap/linux,cma)")
+counters=/sys/kernel/debug/$MODULE/$(leads_to linux,cma)
 # What it needs to know of that camera.
 mkdir -p /usr/share/libcamera/pipeline/virtual
 cat >/usr/share/libcamera/pipeline/virtual/virtual.yaml <<'EOF'

@@ -22,12 +22,29 @@ heap_dir() {
 	echo "/sys/dev/char/$((0x${numbers% *})):$((0x${numbers#* }))"
 }
 
+# leads_to NAME: the heap, by the name that the kernel gives it, to which a node of
+# /dev/dma_heap leads; or what else stands there.
+leads_to() {
+	if [ -L "/dev/dma_heap/$1" ]; then
+		echo link
+	elif [ -c "/dev/dma_heap/$1" ]; then
+		[ -e "$(heap_dir "$1")" ] && basename "$(readlink -f "$(heap_dir "$1")")" || echo nothing
+	elif [ -e "/dev/dma_heap/$1" ]; then
+		echo something
+	else
+		echo none
+	fi
+}
+
+# A tenth of a second, which either sleep takes that there is.
+tenth() { usleep 100000 2>/dev/null || sleep 0.1; }
+
 # used_up_to HEAP BYTES: waits for buffers that were closed. One is gone with its last
 # reference, which the kernel may drop a moment later.
 used_up_to() {
 	for _ in $(seq 50); do
 		[ "$(cat "$(heap_dir "$1")/used")" -gt "$2" ] || return 0
-		usleep 100000
+		tenth
 	done
 	return 1
 }
@@ -41,7 +58,7 @@ hold() {
 	holder=$!
 	for _ in $(seq 300); do
 		[ ! -s /run/lab/alloc ] || break
-		usleep 100000
+		tenth
 	done
 	[ "$(ls -l /proc/$holder/fd | grep -c '/dmabuf:')" -eq 1 ]
 }

@@ -13,6 +13,13 @@ load_module() {
 	done
 }
 
+# use_rules: installs the udev rules and what they run, as docs/install.md does by hand.
+use_rules() {
+	cp /lab/*-rust-dma-heap*.rules /etc/udev/rules.d/
+	cp /lab/dmaheap /usr/local/bin/
+	udevadm control --reload
+}
+
 # need_heaps: loads it if our heaps are not there. A test that begins with this can be run alone.
 need_heaps() { [ -n "$(own_heaps)" ] || load_module; }
 

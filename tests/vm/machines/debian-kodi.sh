@@ -5,8 +5,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 
-cp /lab/60-rust-dma-heap.rules /etc/udev/rules.d/
-udevadm control --reload
+use_rules
 load_module
 udevadm settle
 run_test kodi 900 sh /lab/debian/kodi.sh

@@ -6,8 +6,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 
-cp /lab/60-rust-dma-heap.rules /etc/udev/rules.d/
-udevadm control --reload
+use_rules
 useradd --create-home --groups video viewer
 
 run_test udev 600 sh /lab/debian/udev.sh

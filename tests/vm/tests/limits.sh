@@ -11,7 +11,7 @@ pool_cap=
 
 area=${1:-$(awk '$1 == "CmaTotal:" { print $2 * 1024 }' /proc/meminfo)}
 [ "$area" -ge 335544320 ] || skip_all "the contiguous area has less than 320 MiB: suite-limits has as much"
-plan 27
+plan 34
 carveout=33554432
 
 attribute() { cat "$(heap_dir "$1")/$2"; }
@@ -72,17 +72,42 @@ is "until it is written" "$(limits "$system")" "16777216 1048576"
 set_limit "$cma" limit 8388608
 is "$cma: a user's limit follows the heap's" "$(limits "$cma")" "8388608 8388608"
 
-# The udev rule, as its program would be run.
-rule=$(sed -n 's/^ATTR{area}.*RUN+="\(.*\)"$/\1/p' /lab/60-rust-dma-heap.rules |
-	sed "s|\\\$attr{area}|$name|g; s|/sys%p|$(heap_dir "$cma")|g; s|\\\$\\\$|\$|g; s|^/bin/sh -c '\\(.*\\)'\$|\\1|")
-is "there is a udev rule" "${rule:+yes}" yes
-sh -c "$rule"
-ok $? "it runs"
+# What the udev rules run, as udev would.
+event() { ACTION=$1 DEVPATH=$(readlink -f "$(heap_dir "$2")") dmaheap udev; }
+event change "$cma"
+ok $? "the rules' program runs"
 is "it leaves a limit below what the area has" "$(limits "$cma")" "8388608 8388608"
 set_limit "$cma" limit 1099511627776
-sh -c "$rule"
+event change "$cma"
 is "and corrects one above" "$(limits "$cma")" "$area $area"
+is "a device that was there before has the names, too" "$(leads_to linux,cma)" "$cma"
+
+# Settings that outlive a reload.
+mkdir -p /etc/rust-dma-heap
+cat >/etc/rust-dma-heap/settings <<'EOF'
+# As people write it.
+default_cma_region  limit=32M user_limit=1920x1080x4
+system              limit=1G pool_cap=16M pool_trim_ms=2s keep_mappings=0
+EOF
+echo "system limit=512M" >/etc/rust-dma-heap/settings.saved
+event change "$cma"
+is "a change leaves what root wrote" "$(limits "$cma")" "$area $area"
+event add "$cma"
+event add "$system"
+is "a heap that comes gets the settings" "$(limits "$cma") $(attribute "$system" pool_cap) $(attribute "$system" pool_trim_ms) $(attribute "$system" keep_mappings)" \
+	"33554432 8294400 16777216 2000 0"
+is "what a tool has saved counts more" "$(attribute "$system" limit)" 536870912
+user_gets "$cma" 7M && ! user_gets "$cma" 8M && grep -q user_limit /run/lab/alloc
+ok $? "and they hold"
+echo "default_cma_region limit=lots user_limit=1M" >/etc/rust-dma-heap/settings
+event add "$cma" 2>/run/lab/errors
+[ $? -eq 1 ] && grep -q 'settings:1: limit=lots' /run/lab/errors
+ok $? "one that cannot be read is told"
+is "and the others count" "$(attribute "$cma" user_limit)" 1048576
+rm -r /etc/rust-dma-heap
 unload_module
 ok $? "the module goes"
+ACTION=remove dmaheap udev
+is "and the names with it" "$(leads_to linux,cma)" none
 leaves_nothing "unloading leaves nothing"
 finish

@@ -45,11 +45,20 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show every heap with its attributes, owner and mode
     ///
-    /// One line per heap, sorted by name. ORIGIN is "module" for heaps of the
+    /// One line per heap, sorted by name. OTHER NAMES are nodes of the same heap,
+    /// which `dmaheap names` explains. ORIGIN is "module" for heaps of the
     /// module rust_dma_heap and "kernel" for the kernel's own, which have no
     /// attributes: "-" means unknown. Sizes are rounded down to one decimal;
     /// --json prints them in bytes.
     List(ListOptions),
+    /// Show where the names lead that programs look for
+    ///
+    /// Programs were written for heaps of other names: linux,cma, reserved,
+    /// vidbuf_cached and so on. For each of these that is known on this board,
+    /// the udev rules of the package make a node of the module's heap that it
+    /// leads to. Lines in /etc/rust-dma-heap/names come first; the table of this
+    /// program is the example of how they look.
+    Names(NamesOptions),
     /// Allocate buffers and hold them
     ///
     /// Prints the file descriptor, inode number and size of each buffer, and
@@ -128,6 +137,13 @@ pub(crate) enum Command {
     ///
     /// Needs root.
     Importer(ImporterOptions),
+    /// What the udev rules run when a heap comes, changes or goes
+    #[command(hide = true)]
+    Udev {
+        /// Remove the nodes of compatible names, whatever heaps there are
+        #[arg(long)]
+        clear: bool,
+    },
     /// The other process of `verify`: takes a buffer from standard input
     #[command(name = crate::verify::RECEIVE, hide = true)]
     Receive,
@@ -144,6 +160,23 @@ pub(crate) enum Command {
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct ListOptions {
     /// Print JSON: sizes in bytes, times in milliseconds, null for unknown
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const NAMES_EXAMPLES: &str = "\
+Examples:
+  dmaheap names
+  dmaheap names --board brcm,bcm2712";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{NAMES_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct NamesOptions {
+    /// Show it for a board whose device tree says this in \"compatible\", the most
+    /// exact name first [default: this machine]
+    #[arg(long, value_name = "COMPATIBLE")]
+    pub(crate) board: Vec<String>,
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -12,9 +12,12 @@ mod documents;
 mod importer;
 mod list;
 mod missing;
+mod names;
 mod output;
 mod owner;
 mod quantity;
+mod settings;
+mod udev;
 mod verify;
 
 use clap::Parser;
@@ -35,6 +38,7 @@ enum Outcome {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::List(options) => list::run(&options),
+        Command::Names(options) => names::run(&options),
         Command::Alloc(options) => alloc::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Bench(options) => bench::run(&options),
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         Command::Importer(options) => importer::run(&options),
         #[cfg(feature = "documents")]
         Command::Documents { folder } => documents::write(&folder),
+        Command::Udev { clear: true } => names::clear().map(|()| Outcome::Good),
+        Command::Udev { clear: false } => udev::run().map(|()| Outcome::Good),
         Command::Receive => verify::receive().map(|()| Outcome::Good),
     };
     match result {
