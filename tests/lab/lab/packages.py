@@ -197,7 +197,10 @@ class PackageTest:
         """Packages and ours, with all that they depend on, as apt likes it. The name of the
         kernel's source comes in the version of the last one, too."""
         shutil.rmtree(self.repository, ignore_errors=True)
-        debs, ours = self.repository / "debs", list((PACKAGES / self.arch).glob("*.deb"))
+        # Those for debuggers would each want its own version of another one.
+        ours = [file for file in (PACKAGES / self.arch).glob("*.deb")
+                if "-dbgsym_" not in file.name]
+        debs = self.repository / "debs"
         debian.download(log, self.arch, debs, "?essential", *debian.packages("packages"),
                         "linux-base/trixie-backports", *names, *map(str, ours),
                         *kernel_packages(self.kernel.release, self.kernel.package))
