@@ -31,6 +31,7 @@ is "the compatible names have the same rights" "$(stat -c '%U:%G %a' /dev/dma_he
 is "a name of another board is not there" "$(leads cma qcom,system)" "none none"
 for board in "brcm,bcm2712 vidbuf_cached system" "brcm,bcm2711 vidbuf_cached default_cma_region" \
 	"rockchip,rk3588 cma default_cma_region" "rockchip,rk3588 system-uncached -"; do
+	# shellcheck disable=SC2086 # words
 	set -- $board
 	is "dmaheap names: $2 on $1" "$(dmaheap names --board "$1" | awk -v name="$2" '$1 == name { print $2 }' | sed s/-pooled//)" "$3"
 done
