@@ -7,6 +7,6 @@
 . /lab/lib.sh
 load_module
 run_test kselftest 300 dmaheap-kselftest --only=numa system-pooled
-run_test memory-hotplug 60 sh /lab/tests/memory-hotplug.sh
+run_test memory-hotplug 300 sh /lab/tests/memory-hotplug.sh
 unload_module
 run_test memory-failure 120 sh /lab/tests/memory-failure.sh
