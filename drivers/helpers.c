@@ -4,6 +4,7 @@
  * calls; see include/helpers.h.
  */
 #include <linux/cacheflush.h>
+#include <linux/cc_platform.h>
 #include <linux/cpuset.h>
 #include <linux/cred.h>
 #include <linux/debugfs.h>
@@ -21,6 +22,7 @@
 #include <linux/mm.h>
 #include <linux/of.h>
 #include <linux/of_reserved_mem.h>
+#include <linux/pci.h>
 #include <linux/ratelimit.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
@@ -29,6 +31,7 @@
 #include <linux/swap.h>
 #include <linux/swiotlb.h>
 #include <linux/user_namespace.h>
+#include <linux/version.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
@@ -297,6 +300,11 @@ unsigned int rust_dma_heap_max_segment_size(const struct device *dev)
 	return dev->dma_parms ? dev->dma_parms->max_segment_size : 0;
 }
 
+bool rust_dma_heap_device_is_pci(const struct device *dev)
+{
+	return dev_is_pci(dev);
+}
+
 unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev)
 {
 	unsigned long mask = dev->dma_parms ? dev->dma_parms->segment_boundary_mask : 0;
@@ -305,9 +313,8 @@ unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev)
 }
 
 /* dma_capable() is not for modules: it needs an unexported function on x86. */
-static bool reaches(struct device *dev, phys_addr_t phys, phys_addr_t len)
+static bool reaches(struct device *dev, dma_addr_t start, phys_addr_t len)
 {
-	dma_addr_t start = phys_to_dma(dev, phys);
 	dma_addr_t end = start + len - 1;
 
 	if (use_dma_iommu(dev) || get_dma_ops(dev))
@@ -318,12 +325,34 @@ static bool reaches(struct device *dev, phys_addr_t phys, phys_addr_t len)
 
 bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages)
 {
-	return reaches(dev, PFN_PHYS(pfn), PFN_PHYS(nr_pages));
+	return reaches(dev, phys_to_dma(dev, PFN_PHYS(pfn)), PFN_PHYS(nr_pages));
 }
 
 bool rust_dma_heap_device_uses_iommu(struct device *dev)
 {
 	return use_dma_iommu(dev) || get_dma_ops(dev);
+}
+
+/* Of memory that the device could reach as well; without an IOMMU. */
+bool rust_dma_heap_device_bounces_all(struct device *dev)
+{
+#ifdef CONFIG_SWIOTLB
+	if (is_swiotlb_force_bounce(dev))
+		return true;
+#endif
+#if defined(CONFIG_ARM64) || !defined(CONFIG_ARCH_HAS_FORCE_DMA_UNENCRYPTED)
+	return force_dma_unencrypted(dev);
+#else
+	/* It is not for modules there. This is what x86 asks; 7.2 asks the first alone. */
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
+		return true;
+#if defined(CONFIG_AMD_MEM_ENCRYPT) && LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+	if (cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
+		return min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit) <=
+		       DMA_BIT_MASK(__ffs64(sme_me_mask));
+#endif
+	return false;
+#endif
 }
 
 bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev)
@@ -332,7 +361,8 @@ bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev)
 	const struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
 
 	if (mem && mem->defpool.end > mem->defpool.start)
-		return reaches(dev, mem->defpool.start, mem->defpool.end - mem->defpool.start);
+		return reaches(dev, phys_to_dma_unencrypted(dev, mem->defpool.start),
+			       mem->defpool.end - mem->defpool.start);
 #endif
 	return true;
 }
@@ -486,6 +516,26 @@ void rust_dma_heap_vma_set_ops(struct vm_area_struct *vma,
 {
 	vma->vm_ops = ops;
 	vma->vm_private_data = private_data;
+}
+
+void rust_dma_heap_vma_zap(struct vm_area_struct *vma)
+{
+	zap_special_vma_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+}
+
+bool rust_dma_heap_vma_is_writable(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_WRITE;
+}
+
+void rust_dma_heap_copy_from_page(void *to, struct page *page, size_t offset, size_t len)
+{
+	memcpy_from_page(to, page, offset, len);
+}
+
+void rust_dma_heap_copy_to_page(struct page *page, size_t offset, const void *from, size_t len)
+{
+	memcpy_to_page(page, offset, from, len);
 }
 
 void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma)

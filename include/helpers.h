@@ -125,6 +125,8 @@ bool rust_dma_heap_debugfs_exists(const char *name);
 bool rust_dma_heap_device_has_dma_mask(const struct device *dev);
 bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages);
 bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev);
+bool rust_dma_heap_device_bounces_all(struct device *dev);
+bool rust_dma_heap_device_is_pci(const struct device *dev);
 bool rust_dma_heap_device_uses_iommu(struct device *dev);
 void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *sgt,
 					    enum dma_data_direction dir);
@@ -162,6 +164,10 @@ void rust_dma_heap_vma_set_ops(struct vm_area_struct *vma,
 int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
 			      unsigned long pfn, unsigned long len);
 void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma);
+void rust_dma_heap_vma_zap(struct vm_area_struct *vma);
+bool rust_dma_heap_vma_is_writable(const struct vm_area_struct *vma);
+void rust_dma_heap_copy_from_page(void *to, struct page *page, size_t offset, size_t len);
+void rust_dma_heap_copy_to_page(struct page *page, size_t offset, const void *from, size_t len);
 bool rust_dma_heap_fault_is_write(const struct vm_fault *vmf);
 bool rust_dma_heap_fault_pmd_is_none(const struct vm_fault *vmf);
 bool rust_dma_heap_fault_pmd_is_leaf(const struct vm_fault *vmf);

@@ -8,7 +8,8 @@
 use super::{
     bindings,
     block_list::BlockList,
-    device::raw_device, //
+    device::raw_device,
+    iommu, //
 };
 use kernel::device::Device;
 
@@ -27,6 +28,9 @@ pub(crate) enum Reach {
 
 impl Reach {
     /// Finds out for `device` and the memory of one buffer.
+    ///
+    /// What matters is where that memory is, not where the machine has more: a device of few address
+    /// bits reaches a contiguous area that lies low.
     pub(crate) fn of(device: &Device, blocks: &BlockList) -> Self {
         let dev = raw_device(device);
 
@@ -34,25 +38,47 @@ impl Reach {
         if !unsafe { bindings::rust_dma_heap_device_has_dma_mask(dev) } {
             return Self::NoDma;
         }
-        // SAFETY: The device is valid.
-        if unsafe { bindings::dma_max_mapping_size(dev) } != usize::MAX {
-            // SAFETY: The device is valid and has a DMA mask.
-            return if unsafe { bindings::rust_dma_heap_device_reaches_bounce_buffer(dev) } {
+        // Behind an IOMMU those bounce that the kernel does not trust.
+        if iommu::is_behind_iommu(device) {
+            return if max_mapping(device).is_some() {
                 Self::MayBounce
             } else {
-                Self::Beyond
+                Self::Direct
             };
         }
 
-        let reached = blocks.iter().all(|block| {
-            // SAFETY: The device is valid, and so are the block's frames.
-            unsafe { bindings::rust_dma_heap_device_reaches(dev, block.pfn(), block.nr_pages()) }
-        });
+        // SAFETY: The device is valid.
+        let bounces_all = unsafe { bindings::rust_dma_heap_device_bounces_all(dev) };
+        let reached = || {
+            blocks.iter().all(|block| {
+                // SAFETY: The device is valid, has a DMA mask, and so are the block's frames.
+                unsafe {
+                    bindings::rust_dma_heap_device_reaches(dev, block.pfn(), block.nr_pages())
+                }
+            })
+        };
 
-        if reached {
-            Self::Direct
+        if !bounces_all && reached() {
+            return Self::Direct;
+        }
+        if max_mapping(device).is_none() {
+            return Self::Beyond;
+        }
+        // SAFETY: The device is valid and has a DMA mask.
+        if unsafe { bindings::rust_dma_heap_device_reaches_bounce_buffer(dev) } {
+            Self::MayBounce
         } else {
             Self::Beyond
         }
     }
+}
+
+/// Returns the most bytes that one mapping of `device` may have, [`None`] if any number.
+///
+/// Wraps `dma_max_mapping_size()`: what a bounce buffer holds, if the device might need one.
+pub(super) fn max_mapping(device: &Device) -> Option<usize> {
+    // SAFETY: The device is valid.
+    let bytes = unsafe { bindings::dma_max_mapping_size(raw_device(device)) };
+
+    (bytes != usize::MAX).then_some(bytes)
 }

@@ -8,7 +8,11 @@
 use super::{
     bindings,
     block_list::BlockList,
-    device::raw_device, //
+    device::raw_device,
+    dma_limits::{
+        self,
+        Reach, //
+    }, //
 };
 use kernel::{
     device::Device,
@@ -18,6 +22,9 @@ use kernel::{
 
 /// The most pages that one entry can hold: its length is 32 bits wide.
 const MAX_ENTRY_PAGES: usize = u32::MAX as usize >> PAGE_SHIFT;
+
+/// What `pci_device_add()`, of `drivers/pci/probe.c`, sets as the longest segment of each device.
+const PCI_MAX_SEGMENT: u32 = 65536;
 
 /// What a device demands of each scatterlist entry, in pages.
 ///
@@ -33,34 +40,36 @@ pub(crate) struct SegmentLimits {
 }
 
 impl SegmentLimits {
-    /// Returns what `device`'s driver really set, and what a bounce buffer can hold.
+    /// Returns what `device`'s driver really set, and what a bounce buffer can hold if `reach` is by
+    /// one.
     ///
     /// A driver that set nothing gets no limit, although `dma_get_max_seg_size()` says 64 KiB then:
-    /// importers that want one contiguous range never set it, and refuse more than one entry.
-    pub(crate) fn of(device: &Device) -> Self {
+    /// importers that want one contiguous range never set it, and refuse more than one entry. 64 KiB
+    /// are no driver's word on a PCI device either: the PCI core sets them on each.
+    pub(crate) fn of(device: &Device, reach: Reach) -> Self {
         let dev = raw_device(device);
 
         // SAFETY: The device is valid.
-        let (max_segment, boundary_mask, max_mapping) = unsafe {
-            (
-                bindings::rust_dma_heap_max_segment_size(dev),
-                bindings::rust_dma_heap_segment_boundary_mask(dev),
-                bindings::dma_max_mapping_size(dev),
-            )
+        let max_segment = unsafe { bindings::rust_dma_heap_max_segment_size(dev) };
+        // SAFETY: The device is valid.
+        let boundary_mask = unsafe { bindings::rust_dma_heap_segment_boundary_mask(dev) };
+        // SAFETY: The device is valid.
+        let is_pci = unsafe { bindings::rust_dma_heap_device_is_pci(dev) };
+
+        let max_segment = match max_segment {
+            0 => None,
+            PCI_MAX_SEGMENT if is_pci => None,
+            bytes => Some(bytes as usize),
+        };
+        let max_mapping = match reach {
+            Reach::MayBounce => dma_limits::max_mapping(device),
+            _ => None,
         };
 
-        // A device without a DMA mask has a `max_mapping` of 0. It cannot map anyway.
         Self::new(
-            if max_segment == 0 {
-                usize::MAX
-            } else {
-                max_segment as usize
-            }
-            .min(if max_mapping == 0 {
-                usize::MAX
-            } else {
-                max_mapping
-            }),
+            max_segment
+                .unwrap_or(usize::MAX)
+                .min(max_mapping.unwrap_or(usize::MAX)),
             boundary_mask,
         )
     }

@@ -133,6 +133,8 @@ struct Tables {
     primary_is_lent: bool,
     /// How many duplicates importers hold.
     duplicates: usize,
+    /// By which way the device gets at the memory; the primary is cut for it.
+    reach: Reach,
     /// Whether the device could ever reach the memory.
     was_mapped: bool,
 }
@@ -174,8 +176,7 @@ pub(crate) struct Attachment {
     export: Arc<Export>,
     device: ARef<Device>,
     len: usize,
-    /// Whether the device never bounces.
-    is_direct: bool,
+    blocks: Arc<BlockList>,
     /// Whether somebody tells when the device loses its driver, and has not yet. Goes to false only,
     /// before the lock of `tables` is taken.
     is_watched: Atomic<bool>,
@@ -188,7 +189,8 @@ impl Attachment {
     /// Makes the scatterlist ready, cut for `device`. May sleep. `is_watched` promises a call of
     /// [`Self::keep_no_more`] before the device loses its driver.
     ///
-    /// Returns `EBUSY`, with a line in the log, if the device cannot reach the memory.
+    /// A device that cannot reach the memory may be attached: perhaps its driver only uses the CPU,
+    /// by a vmap.
     pub(super) fn new(
         device: &Device,
         blocks: Arc<BlockList>,
@@ -197,31 +199,21 @@ impl Attachment {
     ) -> impl PinInit<Self, Error> + use<'_> {
         pin_init::pin_init_scope(move || {
             let reach = Reach::of(device, &blocks);
-
-            if reach == Reach::Beyond {
-                if rate_limit::may_log() {
-                    dev_warn!(
-                        device,
-                        "cannot reach a dma-buf: its memory and any bounce buffer are beyond the DMA mask; use an IOMMU, boot with swiotlb=force, or allocate below the mask\n"
-                    );
-                }
-                return Err(EBUSY);
-            }
-
             let len = blocks.len();
-            let table = SgTable::new(device, blocks, SegmentLimits::of(device))?;
+            let table = SgTable::new(device, blocks.clone(), SegmentLimits::of(device, reach))?;
 
             Ok(try_pin_init!(Self {
                 export,
                 device: device.into(),
                 len,
-                is_direct: reach == Reach::Direct,
+                blocks,
                 is_watched: Atomic::new(is_watched),
                 idle: Idle::new(),
                 tables <- new_mutex!(Tables {
                     primary: Some(table.into()),
                     primary_is_lent: false,
                     duplicates: 0,
+                    reach,
                     was_mapped: false,
                 }),
             }))
@@ -230,9 +222,11 @@ impl Attachment {
 
     /// Maps the buffer for the device. May sleep.
     ///
-    /// `EBUSY` says that it is mapped in another direction, and `EINVAL` that the device has no DMA
-    /// mask.
+    /// `EBUSY` says that it is mapped in another direction, or, with a line in the log, that the
+    /// device cannot reach the memory; `EINVAL`, that the device has no DMA mask.
     pub(super) fn map(&self, direction: DataDirection) -> Result<Arc<SgTable>, MapError> {
+        self.look_again()?;
+
         let mut tables = self.tables.lock();
 
         if tables.is_outstanding() {
@@ -265,12 +259,50 @@ impl Attachment {
         Ok(table)
     }
 
+    /// Drivers may set a mask after they have attached, and another driver may set another one: has
+    /// the table cut for what the device reaches now, if it could not be mapped as it was.
+    fn look_again(&self) -> Result {
+        let before = self.tables.lock().reach;
+
+        if !matches!(before, Reach::Beyond | Reach::NoDma) {
+            return Ok(());
+        }
+
+        let reach = Reach::of(&self.device, &self.blocks);
+
+        if reach == before {
+            return Ok(());
+        }
+        // Without the lock, for which the CPU's brackets wait. `resv` keeps other maps out.
+        let table = SgTable::new(
+            &self.device,
+            self.blocks.clone(),
+            SegmentLimits::of(&self.device, reach),
+        )?;
+        let mut tables = self.tables.lock();
+
+        tables.reach = reach;
+        tables.primary = Some(table.into());
+        Ok(())
+    }
+
     /// Maps the idle table.
     fn map_anew(
         &self,
         tables: &mut Tables,
         direction: DataDirection,
     ) -> Result<Arc<SgTable>, MapError> {
+        if tables.reach == Reach::Beyond {
+            // The kernel would try, and warn.
+            if rate_limit::may_log() {
+                dev_warn!(
+                    &self.device,
+                    "cannot reach a dma-buf: its memory and any bounce buffer are beyond the DMA mask; use an IOMMU, a bounce buffer below the mask (swiotlb=), or a heap whose memory lies there\n"
+                );
+            }
+            return Err(MapError::Other(EBUSY));
+        }
+
         let mut table = tables.take_idle()?;
 
         // Only a kept mapping is still there, and it was synced by the last unmap.
@@ -332,7 +364,7 @@ impl Attachment {
             return;
         }
 
-        if self.keeps_mapping() {
+        if self.keeps_mapping(tables.reach) {
             if let Some(primary) = &tables.primary {
                 primary.sync_for_cpu();
                 self.idle.begin(self.domain_id());
@@ -343,8 +375,8 @@ impl Attachment {
     }
 
     /// Tells whether the mapping stays that nobody uses any more.
-    fn keeps_mapping(&self) -> bool {
-        self.is_direct
+    fn keeps_mapping(&self, reach: Reach) -> bool {
+        reach == Reach::Direct
             && self.export.keeps_mappings()
             && self.is_watched.load(Relaxed)
             && device::has_driver(&self.device)

@@ -41,6 +41,10 @@ module! {
             default: 64,
             description: "How many bits of an address edu devices can put out (default 64)",
         },
+        edu_max_segment: u32 {
+            default: 0xffff_ffff,
+            description: "The longest segment that their driver asks for (default: any; the PCI core itself says 65536)",
+        },
     },
 }
 

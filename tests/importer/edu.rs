@@ -109,9 +109,9 @@ impl Edu {
         device.enable_device_mem()?;
         // SAFETY: Nobody maps anything for the device before it is in the list.
         unsafe { device.dma_set_mask_and_coherent(mask)? };
-        // The engine takes what address it gets; the PCI core says 64 KiB for those who say nothing.
+        let max_segment = parameter(super::module_parameters::edu_max_segment.value());
         // SAFETY: As above.
-        unsafe { device.dma_set_max_seg_size(u32::MAX) };
+        unsafe { device.dma_set_max_seg_size(max_segment) };
         device.set_master();
 
         let registers = device

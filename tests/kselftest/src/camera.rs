@@ -203,15 +203,15 @@ fn by_vmap(target: &Target) -> TestResult {
 }
 
 /// Whether vivid's devices may bounce: they have 32 address bits.
-fn bounces() -> Result<bool, Failure> {
-    Ok(device::all_bounce()? || device::has_memory_above(1 << 32)?)
+fn bounces(target: &Target) -> Result<bool, Failure> {
+    Ok(device::all_bounce()? || target.may_lie_high()?)
 }
 
 fn by_dma(target: &Target) -> TestResult {
     if !target.is_contiguous() {
         return skip("the heap does not promise contiguous buffers");
     }
-    if bounces()? {
+    if bounces(target)? {
         // It writes with the processor what it has mapped for a device.
         return skip("vivid does not bounce, as this machine makes its devices do");
     }
@@ -257,7 +257,7 @@ fn scattered(target: &Target) -> TestResult {
     if target.is_contiguous() {
         return skip("all buffers of the heap are contiguous");
     }
-    if bounces()? {
+    if bounces(target)? {
         return skip("this machine makes vivid's devices bounce, and to one range if it likes");
     }
     with(target, Allocator::DmaContig, |capture, format| {

@@ -84,7 +84,21 @@ pub(crate) fn has_memory_above(limit: u64) -> Result<bool, Failure> {
     Ok(false)
 }
 
+/// Whether the machine was told to have its contiguous area where devices of 32
+/// address bits reach it.
+pub(crate) fn area_is_low() -> Result<bool, Failure> {
+    let line = std::fs::read_to_string("/proc/cmdline")?;
+    Ok(line
+        .split_whitespace()
+        .any(|word| word.starts_with("cma=") && word.ends_with("@0-4G")))
+}
+
 impl Target {
+    /// Whether devices of 32 address bits may be out of reach of its buffers.
+    pub(crate) fn may_lie_high(&self) -> Result<bool, Failure> {
+        Ok(has_memory_above(1 << 32)? && !(self.is_contiguous() && area_is_low()?))
+    }
+
     /// The size to use instead of `wanted` for a buffer that is to be mapped:
     /// the kernel's own heaps make entries that no bounce buffer takes.
     pub(crate) fn mappable(&self, wanted: u64) -> Result<u64, Failure> {

@@ -8,11 +8,13 @@ use crate::device;
 use crate::device::cpu_reads;
 use crate::device::pattern_bytes;
 use crate::device::same_bytes;
+use crate::mapping_cache;
 use crate::mmap::expect;
 use crate::mmap::fill;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
+use crate::outcome::equal;
 use crate::outcome::fail;
 use crate::outcome::skip;
 use crate::patience::ample;
@@ -50,6 +52,10 @@ pub(crate) const TESTS: &[Test] = &[
         stopped_at_detach,
     ),
     ("what hardware had mapped is closed at once", closed_at_once),
+    (
+        "few address bits are enough for memory that lies low",
+        low_memory,
+    ),
 ];
 
 /// A size with blocks of several kinds.
@@ -73,6 +79,47 @@ fn seam(ranges: &[DmaRange], buffer: &Buffer) -> u64 {
         [first, _, ..] => first.len,
         _ => buffer.len() / 2,
     }
+}
+
+/// Other memory of the machine is beyond the device's mask, and bounces or is out of
+/// reach. That is no reason to cut this buffer for a bounce buffer, nor to forget its
+/// mapping.
+fn low_memory(target: &Target) -> TestResult {
+    if !target.is_contiguous() {
+        return skip("the heap does not promise contiguous buffers");
+    }
+    if !device::has_memory_above(1 << 32)? || !device::area_is_low()? {
+        return skip("needs memory beyond edu's address bits, and a contiguous area within them");
+    }
+    mapping_cache::with_counters(target, |cache| {
+        device::with_edu(|edu| {
+            let (buffer, pattern) = target.filled(1 << 20)?;
+            let before = cache.mappings()?;
+            let attachment = edu.attach(&buffer)?;
+            let mapping = attachment.map(Direction::Both)?;
+            let ranges = mapping.ranges()?;
+            equal("the ranges", ranges.len(), 1)?;
+            let last = ranges.iter().map(|range| range.address + range.len).max();
+            equal(
+                "within 32 bits",
+                last.is_some_and(|last| last <= 1 << 32),
+                true,
+            )?;
+            // Out of the last bytes, into the first.
+            mapping.load(buffer.len() - DEVICE, 0, DEVICE)?;
+            mapping.store(0, 0, DEVICE)?;
+            mapping.release()?;
+            let wanted = pattern_bytes(
+                pattern,
+                usize::try_from(buffer.len() - DEVICE)?,
+                usize::try_from(DEVICE)?,
+            );
+            same_bytes("the CPU", 0, &cpu_reads(&buffer, 0, DEVICE)?, &wanted)?;
+            attachment.map(Direction::Both)?.release()?;
+            cache.expect("mappings of two maps", before, 1, 0)?;
+            Ok(Pass)
+        })
+    })
 }
 
 fn any_offset(target: &Target) -> TestResult {
