@@ -168,7 +168,7 @@ impl Exporter for Buffer {
     }
 
     fn mmap(&self, vma: &VmaNew) -> Result {
-        user_mapping::map(vma, &self.blocks)?;
+        user_mapping::map(vma, &self.blocks, self.export.maps_at_mmap())?;
         self.export.mmaps.add(1);
         Ok(())
     }

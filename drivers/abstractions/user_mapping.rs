@@ -24,7 +24,10 @@ use kernel::{
         flags,
         VmaNew, //
     },
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::Arc, //
 };
@@ -212,6 +215,7 @@ impl VmaOps {
         huge_fault: Some(Self::huge_fault),
         // Without it the C side would make read-only entries writable by itself.
         pfn_mkwrite: Some(Self::fault),
+        access: Some(Self::access),
         ..pin_init::zeroed()
     };
 
@@ -239,6 +243,65 @@ impl VmaOps {
         }
         // SAFETY: By the safety requirements of this function.
         unsafe { Fault::new(vmf) }.insert_pmd()
+    }
+
+    /// A debugger, or `/proc/PID/mem`, reads or writes through a mapping: from `address` on as much of
+    /// `len` bytes as one page has. Returns how many that were.
+    ///
+    /// The C side asks nobody whether the mapping may be written (`__access_remote_vm()`), so that
+    /// `EACCES` keeps those who may only read from writing.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be a VMA that [`map`] set up, or a copy of one, locked at least for reading, with
+    /// `address` inside; `buffer` must be valid for `len` bytes, in the direction of `write`.
+    unsafe extern "C" fn access(
+        vma: *mut bindings::vm_area_struct,
+        address: c_ulong,
+        buffer: *mut c_void,
+        len: c_int,
+        write: c_int,
+    ) -> c_int {
+        let write = write != 0;
+
+        // SAFETY: By the safety requirements of this function, the VMA is valid.
+        if write && !unsafe { bindings::rust_dma_heap_vma_is_writable(vma) } {
+            return EACCES.to_errno();
+        }
+        // SAFETY: By the safety requirements of this function, the VMA holds a reference.
+        let blocks = unsafe { &*(*vma).vm_private_data.cast::<BlockList>() };
+        // SAFETY: As above.
+        let (start, first) = unsafe {
+            (
+                (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start,
+                (*vma).vm_pgoff,
+            )
+        };
+        let page = first + ((address - start) >> PAGE_SHIFT);
+        let offset = address & (PAGE_SIZE - 1);
+        let len = (len.max(0) as usize).min(PAGE_SIZE - offset);
+        let Some(part) = blocks.range(page, 1).next() else {
+            return EFAULT.to_errno();
+        };
+
+        // SAFETY: The frame is of a block, so it has a page.
+        let page = unsafe { bindings::rust_dma_heap_pfn_to_page(part.pfn) };
+
+        // To touch a broken one would take the machine down, and not only who asked for it.
+        // SAFETY: The page is the block's.
+        if unsafe { bindings::rust_dma_heap_pages_are_broken(page, 1) } {
+            return EIO.to_errno();
+        }
+        if write {
+            part.mark();
+            // SAFETY: The frame is of a block that the VMA keeps; the bytes are inside the page, and
+            // of the caller's buffer.
+            unsafe { bindings::rust_dma_heap_copy_to_page(page, offset, buffer, len) };
+        } else {
+            // SAFETY: As above.
+            unsafe { bindings::rust_dma_heap_copy_from_page(buffer, page, offset, len) };
+        }
+        len as c_int
     }
 
     /// A VMA was copied, by fork, split or mremap: the copy takes a reference of its own.
@@ -270,14 +333,15 @@ impl VmaOps {
 
 /// Shows `blocks` in `vma`, from the page offset that the process asked for.
 ///
-/// Maps nothing before it is touched, except for a process that locks its memory (`VM_LOCKED`):
-/// that one counts on never waiting for a page, so it gets all of them at once. May sleep.
+/// Maps nothing before it is touched, unless `at_once` says so, or the process locks its memory
+/// (`VM_LOCKED`): that one counts on never waiting for a page, so it gets all of them at once. What
+/// else asks for that (`MAP_POPULATE`, `mlock()`) is not told to drivers. May sleep.
 ///
 /// Returns `EINVAL` for a private mapping, of which a write would silently leave the buffer, and
 /// for a range that is not inside the buffer.
 ///
 /// Called with the mmap lock held for writing.
-pub(crate) fn map(vma: &VmaNew, blocks: &Arc<BlockList>) -> Result {
+pub(crate) fn map(vma: &VmaNew, blocks: &Arc<BlockList>, at_once: bool) -> Result {
     // A shared mapping of a read-only file has VM_MAYSHARE without VM_SHARED.
     if vma.flags() & versions::MAYSHARE == 0 {
         return Err(EINVAL);
@@ -295,8 +359,13 @@ pub(crate) fn map(vma: &VmaNew, blocks: &Arc<BlockList>) -> Result {
     // Before there is an entry: without a page behind it, it would be taken for a bad one.
     // SAFETY: `vma` is being set up and locked for writing.
     unsafe { bindings::rust_dma_heap_vma_set_pfnmap(raw) };
-    if vma.flags() & bindings::RUST_DMA_HEAP_VM_LOCKED != 0 {
-        fill(vma, blocks, first, nr_pages)?;
+    if at_once || vma.flags() & bindings::RUST_DMA_HEAP_VM_LOCKED != 0 {
+        fill(vma, blocks, first, nr_pages).inspect_err(|_| {
+            // The C side drops the file of the mapping before it zaps what is mapped, and with it
+            // perhaps the last reference to the buffer.
+            // SAFETY: `vma` is being set up and locked for writing.
+            unsafe { bindings::rust_dma_heap_vma_zap(raw) };
+        })?;
     }
 
     let private_data = Arc::into_raw(blocks.clone()).cast_mut().cast();
@@ -322,8 +391,7 @@ fn fill(vma: &VmaNew, blocks: &BlockList, first: usize, nr_pages: usize) -> Resu
         // SAFETY:
         // - `vma` is being set up and locked for writing; the range is inside it.
         // - The frames are of a block, which the VMA will keep by its reference. If a later step
-        //   fails, the caller's mmap fails, and the C side zaps what was mapped before the buffer
-        //   can go away: the file of the mmap holds the buffer until then.
+        //   fails, the caller zaps what was mapped; until then it has `blocks`.
         to_result(unsafe {
             bindings::rust_dma_heap_map_pages(vma.as_ptr(), address, part.pfn, len)
         })?;

@@ -22,6 +22,7 @@ pub(crate) struct Export {
     /// The attachments of all heaps, this one's among them.
     pub(super) attachments: Arc<Attachments>,
     keeps_mappings: Atomic<bool>,
+    maps_at_mmap: Atomic<bool>,
     /// Devices attached.
     pub(crate) attaches: Counter,
     /// Maps for a device, of which each belongs to one unmap.
@@ -45,6 +46,8 @@ impl Export {
             name,
             attachments,
             keeps_mappings: Atomic::new(true),
+            // There, tasks count on not waiting for a fault.
+            maps_at_mmap: Atomic::new(cfg!(CONFIG_PREEMPT_RT)),
             attaches: Counter::new(),
             maps: Counter::new(),
             mappings: Counter::new(),
@@ -58,6 +61,16 @@ impl Export {
     /// Tells whether DMA mappings are kept between an unmap and the next map.
     pub(crate) fn keeps_mappings(&self) -> bool {
         self.keeps_mappings.load(Relaxed)
+    }
+
+    /// Tells whether a process's mapping has all its pages from the start.
+    pub(crate) fn maps_at_mmap(&self) -> bool {
+        self.maps_at_mmap.load(Relaxed)
+    }
+
+    /// Has later mappings get all their pages from the start, or when they are touched.
+    pub(crate) fn set_maps_at_mmap(&self, at_once: bool) {
+        self.maps_at_mmap.store(at_once, Relaxed);
     }
 
     /// Has DMA mappings kept or not. Those that are kept and not in use end. May sleep.

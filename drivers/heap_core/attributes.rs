@@ -24,6 +24,7 @@ pub(super) static ATTRIBUTES: &AttributeList<HeapDevice> = &[
     Some(Attribute::of::<Used>()),
     Some(Attribute::of::<MemAccounting>()),
     Some(Attribute::of::<KeepMappings>()),
+    Some(Attribute::of::<MapAtMmap>()),
     Some(Attribute::of::<PoolCap>()),
     Some(Attribute::of::<PoolHeld>()),
     Some(Attribute::of::<PoolTrim>()),
@@ -153,11 +154,36 @@ impl NumberAttribute for KeepMappings {
     }
 
     fn store(device: &HeapDevice, keep: u64) -> Result {
-        if keep > 1 {
-            return Err(EINVAL);
-        }
-        device.export().set_keeps_mappings(keep == 1);
+        device.export().set_keeps_mappings(flag(keep)?);
         Ok(())
+    }
+}
+
+/// `map_at_mmap`: 1 if a process's mapping gets all its pages at mmap, 0 if when they are touched.
+/// The default is 1 on a `PREEMPT_RT` kernel, else 0. `EINVAL` for other numbers.
+struct MapAtMmap;
+
+#[vtable]
+impl NumberAttribute for MapAtMmap {
+    type Owner = HeapDevice;
+
+    const NAME: &'static CStr = c"map_at_mmap";
+
+    fn show(device: &HeapDevice) -> u64 {
+        device.export().maps_at_mmap().into()
+    }
+
+    fn store(device: &HeapDevice, at_once: u64) -> Result {
+        device.export().set_maps_at_mmap(flag(at_once)?);
+        Ok(())
+    }
+}
+
+fn flag(number: u64) -> Result<bool> {
+    match number {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(EINVAL),
     }
 }
 

@@ -11,6 +11,8 @@ use crate::Test;
 use crate::child;
 use crate::device;
 use crate::device::pattern_bytes;
+use crate::foreign_access;
+use crate::map_at_mmap::MapAtMmap;
 use crate::mmap::expect;
 use crate::mmap::fill;
 use crate::outcome::Failure;
@@ -18,6 +20,7 @@ use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::equal;
 use crate::outcome::fail;
+use crate::outcome::skip;
 use crate::pool_fixture;
 use crate::pool_fixture::Counters;
 use crate::pool_fixture::PoolFixture;
@@ -35,6 +38,7 @@ use rustix::mm::ProtFlags;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
 
 pub(crate) const TESTS: &[Test] = &[
     ("written: every page, where a PMD entry fits", by_pmd),
@@ -49,7 +53,9 @@ pub(crate) const TESTS: &[Test] = &[
         from_device_file,
     ),
     ("written: by the kernel, from a pipe", from_pipe),
+    ("written: by a debugger", by_debugger),
     ("writable: locked memory (mlockall)", locked),
+    ("writable: mapped at once (map_at_mmap)", mapped_at_once),
     ("written: by an importer's vmap", by_vmap),
     ("writable: a vmap that writes nothing", untouched_vmap),
     ("written: by a device, both ways", by_device_both),
@@ -93,6 +99,8 @@ fn come_again(
     check: impl FnOnce(&Counters, u64) -> Result<(), Failure>,
 ) -> TestResult {
     pool_fixture::with(target, |pool| {
+        // What a mapping has from the start, nobody sees touched.
+        let _knob = MapAtMmap::set(target, "0")?;
         let before = pool.counters()?;
         let size = buffer.len();
         let used = target.used().map(|used| used.saturating_sub(size));
@@ -272,6 +280,13 @@ fn locked(target: &Target) -> TestResult {
     })
 }
 
+fn mapped_at_once(target: &Target) -> TestResult {
+    dirty(target, |buffer| {
+        let _knob = MapAtMmap::set(target, "1")?;
+        Ok(Pages::map(buffer.as_fd(), 0, count(&buffer)?, true).map(drop)?)
+    })
+}
+
 fn locked_read_only(target: &Target) -> TestResult {
     unwritten(target, |buffer| {
         let count = count(&buffer)?;
@@ -279,6 +294,17 @@ fn locked_read_only(target: &Target) -> TestResult {
             let pages = Pages::map(buffer.as_fd(), 0, count, false)?;
             read(&pages, count)
         })
+    })
+}
+
+fn by_debugger(target: &Target) -> TestResult {
+    if let Some(why) = foreign_access::missing(target) {
+        return skip(why);
+    }
+    dirty(target, |buffer| {
+        let pages = Pages::map(buffer.as_fd(), 0, count(&buffer)?, true)?;
+        let bytes = pattern_bytes(Pattern::random()?, 0, usize::try_from(buffer.len())?);
+        Ok(foreign_access::memory()?.write_all_at(&bytes, pages.address() as u64)?)
     })
 }
 

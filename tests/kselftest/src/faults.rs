@@ -4,6 +4,7 @@
 //! wherever a mapping lies and whatever becomes of it.
 
 use crate::Test;
+use crate::map_at_mmap::MapAtMmap;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
@@ -25,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("touching maps much at once, wherever it lies", few_faults),
     ("reading, then writing maps much at once", few_faults_twice),
     ("locked memory (mlockall) needs no fault", no_fault),
+    ("with map_at_mmap=1 no mapping needs one", mapped_at_once),
     ("threads may touch the same pages at once", threads),
     (
         "threads may read and write the same pages",
@@ -146,22 +148,73 @@ fn few_faults_twice(target: &Target) -> TestResult {
     Ok(Pass)
 }
 
+/// Mappings of one buffer, of more windows together than a program has faults of
+/// itself.
+const MAPPINGS: usize = 16;
+
+/// Faults of a program that touches each page of `MAPPINGS` mappings of a buffer
+/// once, after `map` made them.
+fn faults_of_many(
+    target: &Target,
+    map: impl FnOnce(&dyn Fn() -> Result<Vec<Pages>, Failure>) -> Result<Vec<Pages>, Failure>,
+) -> Result<u64, Failure> {
+    let buffer = target.heap.alloc(SIZE)?;
+    let count = count(&buffer)?;
+    let all = || {
+        let one = || Ok(Pages::map(buffer.as_fd(), 0, count, true)?);
+        std::iter::repeat_with(one).take(MAPPINGS).collect()
+    };
+    let mut mappings = map(&all)?;
+    let pattern = Pattern::random()?;
+    let before = system::minor_faults()?;
+    for pages in &mut mappings {
+        (0..count).try_for_each(|index| store(pages, index, index, pattern))?;
+    }
+    let faults = system::minor_faults()? - before;
+    for pages in &mappings {
+        (0..count).try_for_each(|index| expect(pages, index, index, pattern))?;
+    }
+    Ok(faults)
+}
+
+fn no_more_than_others(faults: u64) -> TestResult {
+    if faults > OTHERS {
+        return fail(format!("{faults} faults"));
+    }
+    Ok(Pass)
+}
+
 fn no_fault(target: &Target) -> TestResult {
     if !target.is_ours() {
         return skip(THEIRS);
     }
-    let buffer = target.heap.alloc(SIZE)?;
-    let count = count(&buffer)?;
-    rustix::mm::mlockall(MlockAllFlags::FUTURE)?;
-    let mapped = Pages::map(buffer.as_fd(), 0, count, true);
-    rustix::mm::munlockall()?;
-    let mut pages = mapped?;
-    let pattern = Pattern::random()?;
-    count_faults("writing locked memory", 0, 0, || {
-        (0..count).try_for_each(|index| store(&mut pages, index, index, pattern))
-    })?;
-    (0..count).try_for_each(|index| expect(&pages, index, index, pattern))?;
-    Ok(Pass)
+    let _knob = MapAtMmap::set(target, "0")?;
+    no_more_than_others(faults_of_many(target, |map| {
+        rustix::mm::mlockall(MlockAllFlags::FUTURE)?;
+        let mapped = map();
+        rustix::mm::munlockall()?;
+        mapped
+    })?)
+}
+
+fn mapped_at_once(target: &Target) -> TestResult {
+    if !target.is_ours() {
+        return skip(THEIRS);
+    }
+    let with = |value: &str| {
+        faults_of_many(target, |map| {
+            let _knob = MapAtMmap::set(target, value)?;
+            map()
+        })
+    };
+    let touched = with("0")?;
+    let least = SIZE / WINDOW as u64 * MAPPINGS as u64;
+    if touched < least {
+        return fail(format!(
+            "{touched} faults with map_at_mmap=0, for {least} windows"
+        ));
+    }
+    no_more_than_others(with("1")?)
 }
 
 const THREADS: usize = 8;

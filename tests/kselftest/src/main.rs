@@ -20,10 +20,12 @@ mod edu;
 mod exhaustion;
 mod faults;
 mod fences;
+mod foreign_access;
 mod graphics;
 mod importer;
 mod limit_contention;
 mod limits;
+mod map_at_mmap;
 mod map_failure;
 mod mapping_cache;
 mod memory;
@@ -73,6 +75,7 @@ const TOPICS: &[Topic] = &[
     ("mmap", mmap::TESTS),
     ("remapping", remapping::TESTS),
     ("faults", faults::TESTS),
+    ("foreign-access", foreign_access::TESTS),
     ("sharing", sharing::TESTS),
     ("memory", memory::TESTS),
     ("zeroing", zeroing::TESTS),

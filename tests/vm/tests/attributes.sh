@@ -7,11 +7,11 @@
 . /lab/lib.sh
 need_heaps
 set -- $(own_heaps)
-plan $((20 * $#))
+plan $((24 * $#))
 
 for heap; do
 	dir=$(heap_dir "$heap")
-	for name in contiguous cacheable limit user_limit used keep_mappings pool_cap pool_held pool_trim_ms; do
+	for name in contiguous cacheable limit user_limit used keep_mappings map_at_mmap pool_cap pool_held pool_trim_ms; do
 		value=$(as_nobody "cat $dir/$name")
 		case $value in
 		'' | *[!0-9]*) ok 1 "$heap: anyone reads a number from $name, not \"$value\"" ;;
@@ -30,6 +30,12 @@ for heap; do
 	ok $? "$heap: keep_mappings takes no other numbers than 0 and 1"
 	! as_nobody "echo 0 >$dir/keep_mappings" 2>/dev/null && [ "$(cat "$dir/keep_mappings")" = 1 ]
 	ok $? "$heap: others than root cannot write keep_mappings"
+
+	! { echo 2 >"$dir/map_at_mmap"; } 2>/dev/null
+	ok $? "$heap: nor does map_at_mmap"
+	is "$heap: which is 1 where tasks must not wait" "$(cat "$dir/map_at_mmap")" "$(uname -v | grep -c PREEMPT_RT)"
+	! as_nobody "echo 1 >$dir/map_at_mmap" 2>/dev/null
+	ok $? "$heap: others than root cannot write it"
 
 	limit=$(cat "$dir/limit")
 	! as_nobody "echo 4096 >$dir/limit" 2>/dev/null && [ "$(cat "$dir/limit")" = "$limit" ]

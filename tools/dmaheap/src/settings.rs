@@ -17,12 +17,13 @@ const FILES: [&str; 2] = [
 ];
 
 /// What a value is written in, by the attribute's name.
-const UNITS: [(&str, Unit); 5] = [
+const UNITS: [(&str, Unit); 6] = [
     ("limit", Unit::Bytes),
     ("user_limit", Unit::Share),
     ("pool_cap", Unit::Bytes),
     ("pool_trim_ms", Unit::Milliseconds),
     ("keep_mappings", Unit::Flag),
+    ("map_at_mmap", Unit::Flag),
 ];
 
 #[derive(Clone, Copy, Debug)]
