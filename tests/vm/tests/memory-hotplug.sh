@@ -77,7 +77,7 @@ offline=
 refused=
 for _ in $(seq 3); do
 	for block in $movable; do
-		timeout 10 sh -c 'echo offline >"$0/state"' "$block" 2>/run/lab/refused
+		timeout 10 sh -c "echo offline >$block/state" 2>/run/lab/refused
 		case $?:$(cat /run/lab/refused) in
 		0:*) offline=$block ;;
 		*busy*) refused=$block ;;
