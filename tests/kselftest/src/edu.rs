@@ -85,11 +85,11 @@ fn seam(ranges: &[DmaRange], buffer: &Buffer) -> u64 {
 /// reach. That is no reason to cut this buffer for a bounce buffer, nor to forget its
 /// mapping.
 fn low_memory(target: &Target) -> TestResult {
-    if !target.is_contiguous() {
-        return skip("the heap does not promise contiguous buffers");
-    }
     if !device::has_memory_above(1 << 32)? || !device::area_is_low()? {
         return skip("needs memory beyond edu's address bits, and a contiguous area within them");
+    }
+    if !target.is_contiguous() {
+        return skip("the heap does not promise contiguous buffers");
     }
     mapping_cache::with_counters(target, |cache| {
         device::with_edu(|edu| {
