@@ -148,6 +148,11 @@ impl SgTable {
         .take(nents as usize)
     }
 
+    /// Returns the memory that it describes.
+    pub(crate) fn blocks(&self) -> &Arc<BlockList> {
+        &self.blocks
+    }
+
     /// Returns the direction of the DMA mapping, if there is one.
     pub(crate) fn direction(&self) -> Option<DataDirection> {
         self.direction

@@ -176,7 +176,6 @@ pub(crate) struct Attachment {
     export: Arc<Export>,
     device: ARef<Device>,
     len: usize,
-    blocks: Arc<BlockList>,
     /// Whether somebody tells when the device loses its driver, and has not yet. Goes to false only,
     /// before the lock of `tables` is taken.
     is_watched: Atomic<bool>,
@@ -200,13 +199,12 @@ impl Attachment {
         pin_init::pin_init_scope(move || {
             let reach = Reach::of(device, &blocks);
             let len = blocks.len();
-            let table = SgTable::new(device, blocks.clone(), SegmentLimits::of(device, reach))?;
+            let table = SgTable::new(device, blocks, SegmentLimits::of(device, reach))?;
 
             Ok(try_pin_init!(Self {
                 export,
                 device: device.into(),
                 len,
-                blocks,
                 is_watched: Atomic::new(is_watched),
                 idle: Idle::new(),
                 tables <- new_mutex!(Tables {
@@ -225,10 +223,13 @@ impl Attachment {
     /// `EBUSY` says that it is mapped in another direction, or, with a line in the log, that the
     /// device cannot reach the memory; `EINVAL`, that the device has no DMA mask.
     pub(super) fn map(&self, direction: DataDirection) -> Result<Arc<SgTable>, MapError> {
-        self.look_again()?;
-
         let mut tables = self.tables.lock();
 
+        if let Reach::Beyond | Reach::NoDma = tables.reach {
+            drop(tables);
+            self.look_again()?;
+            tables = self.tables.lock();
+        }
         if tables.is_outstanding() {
             let primary = Self::lend_again(&mut tables, direction)?;
 
@@ -259,26 +260,24 @@ impl Attachment {
         Ok(table)
     }
 
-    /// Drivers may set a mask after they have attached, and another driver may set another one: has
-    /// the table cut for what the device reaches now, if it could not be mapped as it was.
+    /// Has the table, which could not be mapped as it was, cut for what the device reaches now:
+    /// drivers may set a mask after they have attached, and another driver may set another one.
     fn look_again(&self) -> Result {
-        let before = self.tables.lock().reach;
+        let tables = self.tables.lock();
+        let before = tables.reach;
+        // The attachment itself must not keep them: it may outlive the device's use of them.
+        let blocks = tables.primary.as_ref().ok_or(EBUSY)?.blocks().clone();
 
-        if !matches!(before, Reach::Beyond | Reach::NoDma) {
-            return Ok(());
-        }
+        drop(tables);
 
-        let reach = Reach::of(&self.device, &self.blocks);
+        let reach = Reach::of(&self.device, &blocks);
 
         if reach == before {
             return Ok(());
         }
         // Without the lock, for which the CPU's brackets wait. `resv` keeps other maps out.
-        let table = SgTable::new(
-            &self.device,
-            self.blocks.clone(),
-            SegmentLimits::of(&self.device, reach),
-        )?;
+        let limits = SegmentLimits::of(&self.device, reach);
+        let table = SgTable::new(&self.device, blocks, limits)?;
         let mut tables = self.tables.lock();
 
         tables.reach = reach;

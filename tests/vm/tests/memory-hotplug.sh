@@ -74,22 +74,16 @@ is "pool_cap=0 gives it back" "$(held "$system")" 0
 # The kernel may have pages of its own in one. Those of its slabs it takes for movable
 # (page_is_unmovable()), and then it tries until a signal comes.
 offline=
-refused=
-for _ in $(seq 3); do
+for _ in $(seq 30); do
 	for block in $movable; do
-		timeout 10 sh -c "echo offline >$block/state" 2>/run/lab/refused
-		case $?:$(cat /run/lab/refused) in
-		0:*) offline=$block ;;
-		*busy*) refused=$block ;;
-		esac
+		! timeout 3 sh -c "echo offline >$block/state" 2>/dev/null || offline=$block
 	done
 	[ -z "$offline" ] || break
+	# With caches go some of the slabs.
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 1
 done
-if [ -z "$offline$refused" ]; then
-	skip "and it goes offline" "the kernel has slabs in all of it"
-else
-	at_least "and it goes offline" "$(echo "$offline" | wc -w)" 1
-fi
+at_least "and it goes offline" "$(echo "$offline" | wc -w)" 1
 
 echo "$limit" >"$dir/limit"
 echo "$cap" >"$dir/pool_cap"

@@ -70,13 +70,17 @@ pub struct HeapInfo {
 impl HeapInfo {
     /// What is known of the heap `name`, which may be one of its other names.
     ///
+    /// A confined program may perhaps not read the directory. Then the others are
+    /// not known.
+    ///
     /// # Errors
     ///
     /// [`Error::Open`] if there is no such node, [`Error::NotAHeap`] if it is
-    /// of another kind, [`Error::Discover`] if the directory cannot be read.
+    /// of another kind.
     pub fn of(name: &str) -> Result<Self, Error> {
         let node = Node::of(name)?;
-        let others = nodes()?
+        let others = nodes()
+            .unwrap_or_default()
             .into_iter()
             .filter(|other| other.is_of(&node) && other.name != node.name)
             .map(|other| other.name)
