@@ -6,9 +6,9 @@
 
 use super::{
     bindings,
+    jiffies,
     numa::Node,
-    task,
-    versions::millis_ceil, //
+    task, //
 };
 use core::{
     ops::Deref,
@@ -26,15 +26,11 @@ use kernel::{
         Relaxed, //
     },
     time::{
-        msecs_to_jiffies,
         Delta,
         Jiffies, //
     },
     types::Opaque, //
 };
-
-/// The shortest time for which a timer waits.
-const NEXT_TICK: Jiffies = 1;
 
 /// Work that comes in portions.
 pub(crate) trait Background: Send + Sync {
@@ -122,7 +118,7 @@ impl<T: Background> Worker<T> {
     /// Wakes nobody by itself, so that the caller is not interrupted by the thread that it asks for.
     pub(crate) fn go_on_soon(&self) {
         if !self.hurried.load(Relaxed) && !self.due_soon.xchg(true, Full) {
-            self.go_on_in(NEXT_TICK);
+            self.go_on_in(jiffies::NEXT_TICK);
         }
     }
 
@@ -134,7 +130,7 @@ impl<T: Background> Worker<T> {
     /// Wraps `kthread_mod_delayed_work()`.
     pub(crate) fn go_on_within(&self, delay: Delta) {
         if !self.hurried.load(Relaxed) && !self.due_soon.load(Relaxed) {
-            self.go_on_in(jiffies(delay));
+            self.go_on_in(jiffies::from_delta(delay));
         }
     }
 
@@ -161,20 +157,16 @@ impl<T: Background> Worker<T> {
         this.due_soon.xchg(false, Full);
         this.hurried.xchg(false, Full);
         if let Some(delay) = this.job.run() {
-            this.go_on_in(jiffies(delay));
+            this.go_on_in(jiffies::from_delta(delay));
             // Somebody may have asked for it before this put it off. The lock of the thread's queue,
             // which both sides have taken since, orders the two.
             if this.hurried.load(Acquire) {
                 this.go_on_in(0);
             } else if this.due_soon.load(Acquire) && !delay.is_zero() {
-                this.go_on_in(NEXT_TICK);
+                this.go_on_in(jiffies::NEXT_TICK);
             }
         }
     }
-}
-
-fn jiffies(delay: Delta) -> Jiffies {
-    msecs_to_jiffies(millis_ceil(delay).clamp(0, 1 << 30) as u32)
 }
 
 impl<T: Background> Deref for Worker<T> {

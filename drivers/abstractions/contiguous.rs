@@ -65,6 +65,11 @@ impl ContiguousMemory {
         )
     }
 
+    /// Returns what the area has, in bytes, or an upper bound, as [`CmaArea::size_at_most`] does.
+    pub(crate) fn size_at_most(&self) -> u64 {
+        self.area.size_at_most()
+    }
+
     /// Takes `nr_pages` adjacent pages, as [`CmaArea::alloc_pages`] does. May sleep.
     pub(super) fn alloc_pages(
         &self,

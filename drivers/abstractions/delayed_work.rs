@@ -9,7 +9,7 @@
 use super::{
     background::Background,
     bindings,
-    versions::millis_ceil, //
+    jiffies, //
 };
 use core::ops::Deref;
 use kernel::{
@@ -24,15 +24,11 @@ use kernel::{
         Arc, //
     },
     time::{
-        msecs_to_jiffies,
         Delta,
         Jiffies, //
     },
     types::Opaque, //
 };
-
-/// The shortest time for which a timer waits.
-const NEXT_TICK: Jiffies = 1;
 
 /// Work that a workqueue of the kernel does. Dropping it waits for the end of what is being done.
 ///
@@ -80,7 +76,9 @@ impl<T: Background> DelayedWork<T> {
     /// Wraps `queue_delayed_work()` on `system_freezable_wq`.
     pub(crate) fn schedule(&self, delay: Delta) {
         // SAFETY: By the type invariant, the work is initialized; the queue is there from boot on.
-        unsafe { bindings::rust_dma_heap_queue_delayed_work(self.work.get(), jiffies(delay)) };
+        unsafe {
+            bindings::rust_dma_heap_queue_delayed_work(self.work.get(), jiffies::from_delta(delay))
+        };
     }
 
     /// Has the work done at once. Callable from any context.
@@ -94,7 +92,7 @@ impl<T: Background> DelayedWork<T> {
     /// Has the work done with the next tick, even if it was due later. Callable from any context.
     pub(crate) fn go_on_soon(&self) {
         if !self.due_soon.xchg(true, Full) {
-            self.go_on_in(NEXT_TICK);
+            self.go_on_in(jiffies::NEXT_TICK);
         }
     }
 
@@ -118,19 +116,15 @@ impl<T: Background> DelayedWork<T> {
         this.due_soon.xchg(false, Full);
         this.hurried.xchg(false, Full);
         if let Some(delay) = this.job.run() {
-            this.go_on_in(jiffies(delay));
+            this.go_on_in(jiffies::from_delta(delay));
             // Somebody may have asked for it before this put it off.
             if this.hurried.load(Acquire) {
                 this.go_on_in(0);
             } else if this.due_soon.load(Acquire) && !delay.is_zero() {
-                this.go_on_in(NEXT_TICK);
+                this.go_on_in(jiffies::NEXT_TICK);
             }
         }
     }
-}
-
-fn jiffies(delay: Delta) -> Jiffies {
-    msecs_to_jiffies(millis_ceil(delay).clamp(0, 1 << 30) as u32)
 }
 
 impl<T: Background> Deref for DelayedWork<T> {

@@ -28,6 +28,7 @@ pub(crate) mod dma_buf_import;
 pub(crate) mod dma_limits;
 pub(crate) mod gfp;
 pub(crate) mod iommu;
+mod jiffies;
 pub(crate) mod kernel_mapping;
 pub(crate) mod meminfo;
 pub(crate) mod numa;

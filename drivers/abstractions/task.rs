@@ -2,12 +2,20 @@
 
 //! The calling task.
 //!
-//! C headers: [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
+//! C headers: [`include/linux/sched.h`](srctree/include/linux/sched.h),
+//! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/cred.h`](srctree/include/linux/cred.h),
 //! [`include/linux/user_namespace.h`](srctree/include/linux/user_namespace.h),
 //! [`include/linux/capability.h`](srctree/include/linux/capability.h)
 
-use super::bindings;
+use super::{
+    bindings,
+    jiffies, //
+};
+use kernel::{
+    prelude::*,
+    time::Delta, //
+};
 
 /// Tells whether the calling task is about to be killed, so that it should not go on with long work.
 ///
@@ -35,6 +43,20 @@ pub(super) fn give_way() {
 pub(crate) fn rest() {
     // SAFETY: Called from task context, where sleeping is allowed.
     unsafe { bindings::rust_dma_heap_cond_resched() };
+}
+
+/// Waits for `time`, rounded up to the kernel's ticks. May sleep.
+///
+/// Returns `EINTR`, soon, if the task gets a fatal signal.
+///
+/// Wraps `schedule_timeout_killable()`.
+pub(crate) fn wait(time: Delta) -> Result {
+    // SAFETY: Called from task context, where sleeping is allowed.
+    unsafe { bindings::schedule_timeout_killable(jiffies::from_delta(time) as isize) };
+    if fatal_signal_pending() {
+        return Err(EINTR);
+    }
+    Ok(())
 }
 
 /// A user of the machine, the same one in every user namespace.

@@ -24,6 +24,7 @@ use crate::abstractions::{
     background::Background,
     block::{
         Block,
+        Dirty,
         Zeroed, //
     },
     block_list::{
@@ -78,6 +79,20 @@ const HAND_POLL: Delta = Delta::from_millis(1);
 /// How often to look for that when a buffer is closed, where nobody expects to wait.
 const HAND_POLLS_AT_CLOSE: usize = 10;
 
+/// How long to wait before another try where the area should have the memory. What is in the way is
+/// pinned for a moment, and no place for the run was free of that: a fork copies the mappings of such
+/// pages, say, or a disk writes them.
+const PINNED: [Delta; 4] = [
+    Delta::from_millis(1),
+    Delta::from_millis(4),
+    Delta::from_millis(16),
+    Delta::from_millis(64),
+];
+
+/// After how long there is no other try but the first of these. In a large area each one takes long:
+/// the kernel moves what it can away from every place before it finds what does not move.
+const PINNED_FOR_LONG: Delta = Delta::from_millis(250);
+
 /// A run that is kept.
 struct Run {
     block: ReturnedBlock,
@@ -115,7 +130,7 @@ struct State {
 struct Runs {
     memory: Arc<ContiguousMemory>,
     ledger: Ledger,
-    /// How many buffers there are.
+    /// How many pages buffers have.
     living: Atomic<usize>,
     /// Asks that the run that is being zeroed be let go.
     let_go: Atomic<bool>,
@@ -215,6 +230,40 @@ impl Runs {
         freed + self.free_until(|_| false) > 0 || waited
     }
 
+    /// Takes a run from the area, from which everything that is kept goes before there is said to be
+    /// none. Whoever waits here can be killed.
+    fn take_from_area(&self, nr_pages: usize) -> Result<Block<Dirty>> {
+        let allocate = || match Block::alloc_contiguous(&self.memory, nr_pages) {
+            Err(e) if e == ENOMEM => Ok(None),
+            result => result.map(Some),
+        };
+
+        if let Some(block) = allocate()? {
+            return Ok(block);
+        }
+        if self.free_all(|| !task::fatal_signal_pending()) {
+            if let Some(block) = allocate()? {
+                return Ok(block);
+            }
+        }
+
+        let begin = Instant::<Monotonic>::now();
+
+        for (n, pause) in PINNED.into_iter().enumerate() {
+            // What others have of the area, nobody tells.
+            let is_full = bytes(self.living.load(Relaxed) + nr_pages) > self.memory.size_at_most();
+
+            if is_full || n > 0 && begin.elapsed() > PINNED_FOR_LONG {
+                break;
+            }
+            task::wait(pause)?;
+            if let Some(block) = allocate()? {
+                return Ok(block);
+            }
+        }
+        Err(ENOMEM)
+    }
+
     /// Zeroes a run that has to be, unless there is none. Returns whether there was one.
     fn zero_one(&self) -> bool {
         let Some(run) = self.take_in_hand() else {
@@ -273,6 +322,7 @@ impl Background for Runs {
 /// The way back of a run that a buffer has.
 struct WayBack {
     runs: Arc<DelayedWork<Runs>>,
+    nr_pages: usize,
     /// How long the run has been kept before, since it was allocated from the area.
     kept_before: Delta,
     /// Since when the buffer lives.
@@ -311,8 +361,9 @@ impl RunPool {
     /// Takes one zeroed run of `nr_pages` pages: a kept one, else from the area. It comes back when
     /// the list is dropped. May sleep and migrate other users' pages.
     ///
-    /// Returns `ENOMEM` if the area cannot serve it although nothing is kept any more, and `EINTR`
-    /// if the task got a fatal signal.
+    /// Returns `ENOMEM` if the area cannot serve it although nothing is kept any more, which takes
+    /// some tries where the buffers do not have all of it, and `EINTR` if the task got a fatal
+    /// signal.
     pub(crate) fn take(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
         let mut list = BlockList::with_capacity(1)?;
         let (block, kept_before) = self.take_run(nr_pages)?;
@@ -322,13 +373,14 @@ impl RunPool {
         let home = Arc::new(
             WayBack {
                 runs: self.runs.clone(),
+                nr_pages,
                 kept_before,
                 born: Instant::now(),
             },
             GFP_KERNEL,
         )?;
 
-        let _ = self.runs.living.fetch_add(1, Relaxed);
+        let _ = self.runs.living.fetch_add(nr_pages, Relaxed);
         list.set_home(home);
         Ok(list)
     }
@@ -366,16 +418,7 @@ impl RunPool {
         }
 
         let runs = &self.runs;
-        let block = match Block::alloc_contiguous(&runs.memory, nr_pages) {
-            Err(e) if e == ENOMEM => {
-                // Whoever waits here can be killed.
-                if !runs.free_all(|| !task::fatal_signal_pending()) {
-                    return Err(ENOMEM);
-                }
-                Block::alloc_contiguous(&runs.memory, nr_pages)
-            }
-            result => result,
-        };
+        let block = runs.take_from_area(nr_pages);
 
         runs.look_after_aside();
         let block = block?;
@@ -432,7 +475,7 @@ impl Home for WayBack {
         } else {
             Delta::ZERO
         };
-        let is_last = runs.living.fetch_sub(1, Full) == 1;
+        let is_last = runs.living.fetch_sub(self.nr_pages, Full) == self.nr_pages;
 
         blocks.for_each(|block| {
             let length = bytes(block.nr_pages());

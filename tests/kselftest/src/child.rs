@@ -6,6 +6,7 @@
 //! A child is this binary again, with a first argument that no user types. It
 //! answers with its exit status: 0, or the errno it met.
 
+use crate::contended_area;
 use crate::limit_contention;
 use crate::mmap::expect;
 use crate::mmap::fill;
@@ -79,9 +80,13 @@ pub(crate) enum Role {
     /// Have the kernel take memory of its own, in messages that nobody receives;
     /// else as that.
     Messages,
+    /// Have all but `size` bytes of the memory, and forks that write to it (`contended_area`).
+    Forks,
+    /// The same, and pipes that hold pages of it.
+    Pipes,
 }
 
-const ROLES: [(Role, &str); 16] = [
+const ROLES: [(Role, &str); 18] = [
     (Role::Open, "open"),
     (Role::Loop, "loop"),
     (Role::Fill, "fill"),
@@ -98,6 +103,8 @@ const ROLES: [(Role, &str); 16] = [
     (Role::Overwrite, "overwrite"),
     (Role::Hog, "hog"),
     (Role::Messages, "messages"),
+    (Role::Forks, "forks"),
+    (Role::Pipes, "pipes"),
 ];
 
 /// A command that plays a role with buffers of `size` bytes.
@@ -127,6 +134,8 @@ pub(crate) fn role(arguments: &[String]) -> Option<ExitCode> {
         Some((Role::Messages, _)) => Some(messages(heap, size)),
         Some((Role::Quietly, _)) => Some(quietly(heap, size)),
         Some((Role::Contender, _)) => Some(limit_contention::be_refused(heap, size)),
+        Some((Role::Forks, _)) => Some(contended_area::fork(size)),
+        Some((Role::Pipes, _)) => Some(contended_area::fill_pipes(size)),
         Some((Role::Again, _)) => Some(limit_contention::go_on(heap, size)),
         _ => None,
     };
@@ -250,7 +259,9 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
         | Role::Receive
         | Role::Overwrite
         | Role::Hog
-        | Role::Messages => Err(Unplayed::NothingToFill),
+        | Role::Messages
+        | Role::Forks
+        | Role::Pipes => Err(Unplayed::NothingToFill),
     }
 }
 

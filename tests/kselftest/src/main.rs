@@ -14,6 +14,7 @@ mod bad_input;
 mod camera;
 mod child;
 mod coherence;
+mod contended_area;
 mod device;
 mod dirty_tracking;
 mod edu;
@@ -36,6 +37,7 @@ mod options;
 mod outcome;
 mod patience;
 mod permission;
+mod pinning;
 mod pool;
 mod pool_eviction;
 mod pool_fixture;
@@ -76,6 +78,7 @@ const TOPICS: &[Topic] = &[
     ("remapping", remapping::TESTS),
     ("faults", faults::TESTS),
     ("foreign-access", foreign_access::TESTS),
+    ("pinning", pinning::TESTS),
     ("sharing", sharing::TESTS),
     ("memory", memory::TESTS),
     ("zeroing", zeroing::TESTS),
@@ -98,6 +101,7 @@ const TOPICS: &[Topic] = &[
     ("limit-contention", limit_contention::TESTS),
     ("exhaustion", exhaustion::TESTS),
     ("pressure", pressure::TESTS),
+    ("contended-area", contended_area::TESTS),
 ];
 
 /// Random sequences of an ordinary run.

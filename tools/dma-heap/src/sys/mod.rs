@@ -7,7 +7,7 @@
 //! can say things to a heap that the rest of the crate never would, [`pages`]
 //! takes a mapping to pieces, [`fork`] looks at it from a child, [`namespace`]
 //! makes the process root of its own, [`policy`] says from which NUMA nodes memory
-//! comes, `importer` talks to the test importer, `v4l2` to capture devices, and
+//! comes, [`pinning`] has the kernel hold pages, `importer` talks to the test importer, `v4l2` to capture devices, and
 //! [`vgem`] makes fences.
 
 pub mod abi;
@@ -16,6 +16,7 @@ pub(crate) mod importer;
 pub mod ioctl;
 pub mod namespace;
 pub mod pages;
+pub mod pinning;
 pub(crate) mod placement;
 pub mod policy;
 pub mod raw;

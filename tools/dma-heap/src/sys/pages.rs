@@ -144,6 +144,19 @@ impl Pages {
         }
     }
 
+    /// Where all pages begin and how many bytes they are.
+    pub(super) fn whole(&self) -> Result<(*mut c_void, usize)> {
+        self.own_span(&(0..self.pages.len()))
+    }
+
+    /// The same, if the kernel may write to all of them.
+    pub(super) fn writable(&mut self) -> Result<(*mut c_void, usize)> {
+        match self.pages.iter().all(|page| *page == Page::ReadWrite) {
+            true => self.whole(),
+            false => Err(Errno::FAULT),
+        }
+    }
+
     fn mark(&mut self, range: Range<usize>, mark: Page) {
         if let Some(pages) = self.pages.get_mut(range) {
             pages.fill(mark);
