@@ -122,6 +122,14 @@ fn with(
     })
 }
 
+/// Runs a test with a camera that takes memory of its program's own.
+pub(crate) fn with_pointers(
+    target: &Target,
+    test: impl FnOnce(&Capture, FrameFormat) -> TestResult,
+) -> TestResult {
+    with(target, Allocator::Vmalloc, test)
+}
+
 /// Fails unless the device has written a whole frame, and nothing after it.
 fn expect_frame(buffer: &Buffer, format: FrameFormat) -> Result<(), Failure> {
     let mut seen = vec![0; usize::try_from(buffer.len())?];

@@ -26,7 +26,7 @@ HARMLESS = r"CONFIG_(PAHOLE_VERSION|COMPAT_VDSO|THUMB2_COMPAT_VDSO)="
 # Where the tree stands within a kernel's source.
 PLACE = "drivers/dma-buf/rust-dma-heap"
 # Those that import dma-bufs and need no hardware, and what a Debian root on a disk takes.
-STOCK_MODULES = "vgem bochs vivid virtio-gpu virtio_blk ext4"
+STOCK_MODULES = "vgem bochs vivid virtio-gpu virtio_blk ext4 brd"
 
 
 class Arch(NamedTuple):

@@ -35,6 +35,9 @@ load_stock_importers() {
 	modprobe vivid n_devs=2 allocators=0,1 node_types=1,1 num_inputs=1,1 input_types=0,0 "$@"
 }
 
+# load_block_device: one of 1 MiB, in memory. Kernels of the lab's own have none.
+load_block_device() { modprobe brd rd_nr=1 rd_size=1024 2>/dev/null || true; }
+
 # load_c_heaps: those of the kernel's own heaps that it does not have built in.
 load_c_heaps() {
 	for file in dma-heap system_heap cma_heap; do

@@ -6,6 +6,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 load_stock_importers
+load_block_device
 load_c_heaps
 load_module
 run_test heap-names 30 sh /lab/tests/heap-names.sh system-pooled default_cma_region-pooled

@@ -6,6 +6,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 load_stock_importers
+load_block_device
 load_module
 run_test importer-steps-system-pooled 300 sh /lab/tests/importer-steps.sh system-pooled
 insmod /lab/dma_buf_test_importer.ko

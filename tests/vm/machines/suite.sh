@@ -22,6 +22,7 @@ heaps=$(usual_heaps)
 # They stay to the end, so they belong to what the system looks like without our
 # module.
 load_stock_importers
+load_block_device
 
 test_in_vm without-module
 test_in_vm module-parameters

@@ -22,6 +22,7 @@ unpack() {
 
 # They stay to the end.
 load_stock_importers
+load_block_device
 exec 3<>"$(port lab.try)"
 echo ready
 idle=0

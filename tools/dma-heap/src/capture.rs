@@ -9,6 +9,7 @@
 
 use crate::buffer::Buffer;
 use crate::error::Error;
+use crate::sys::pages::Pages;
 use crate::sys::v4l2;
 use crate::sys::v4l2::PixFormat;
 use crate::sys::v4l2::VideoNode;
@@ -157,6 +158,20 @@ impl Capture {
         let fail = because("queue a buffer");
         let len = u32::try_from(buffer.len()).map_err(|_| fail(Errno::OVERFLOW))?;
         self.node.queue(index, buffer.as_fd(), len).map_err(fail)
+    }
+
+    /// Makes a queue for memory of this process's own (USERPTR), and offers pages to it, which
+    /// the device is expected to refuse. The queue goes in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Capture`], with what the driver says.
+    pub fn offer_pages(&self, pages: &mut Pages) -> Result<(), Error> {
+        let queue = self.node.request_pointers(1);
+        queue.map_err(because("make a queue of pointers"))?;
+        let offered = self.node.queue_pages(0, pages);
+        self.remove_queue()?;
+        offered.map_err(because("queue a pointer"))
     }
 
     /// Starts the device.

@@ -8,6 +8,7 @@
 //!
 //! C header: `linux/videodev2.h`.
 
+use super::pages::Pages;
 use rustix::fs::major;
 use rustix::io::Errno;
 use rustix::io::Result;
@@ -28,6 +29,7 @@ const VIDEO_MAJOR: u32 = 81;
 const BUF_TYPE_VIDEO_CAPTURE: u32 = 1;
 /// `V4L2_MEMORY_MMAP`
 const MEMORY_MMAP: u32 = 1;
+const MEMORY_USERPTR: u32 = 2;
 const MEMORY_DMABUF: u32 = 4;
 pub(crate) const PIX_FMT_YUYV: u32 = u32::from_le_bytes(*b"YUYV");
 pub(crate) const CAP_VIDEO_CAPTURE: u32 = 1;
@@ -117,6 +119,20 @@ struct Descriptor {
     alignment: [usize; 0],
     fd: c_int,
     rest: [u8; size_of::<usize>() - size_of::<c_int>()],
+}
+
+impl Descriptor {
+    /// The other use of that union.
+    fn of_address(address: usize) -> Self {
+        let bytes = address.to_ne_bytes();
+        let mut this = Self::default();
+        let mut fd = [0; size_of::<c_int>()];
+        for (to, from) in fd.iter_mut().chain(&mut this.rest).zip(bytes) {
+            *to = from;
+        }
+        this.fd = c_int::from_ne_bytes(fd);
+        this
+    }
 }
 
 /// A frame that was taken out of a queue.
@@ -220,6 +236,32 @@ impl VideoNode {
         let request = unsafe { Updater::<QBUF, VideoBuffer>::new(&mut buffer) };
         // SAFETY: By the invariant, V4L2 reads and fills the structure. The
         // device writes to a dma-buf, whose memory has no references into it.
+        unsafe { rustix::ioctl::ioctl(&self.0, request) }
+    }
+
+    /// Asks for a queue of places for memory of this process's own.
+    pub(crate) fn request_pointers(&self, count: u32) -> Result<u32> {
+        self.request_of(MEMORY_USERPTR, count)
+    }
+
+    /// Gives pages of this process to the device, in place `index`.
+    ///
+    /// The device must not be started while it has them: this is for one that refuses them.
+    pub(crate) fn queue_pages(&self, index: u32, pages: &mut Pages) -> Result<()> {
+        let (start, len) = pages.writable()?;
+        let mut buffer = VideoBuffer {
+            index,
+            kind: BUF_TYPE_VIDEO_CAPTURE,
+            memory: MEMORY_USERPTR,
+            fd: Descriptor::of_address(start.addr()),
+            length: u32::try_from(len).map_err(|_| Errno::OVERFLOW)?,
+            ..VideoBuffer::default()
+        };
+        // SAFETY: The request number encodes the size and direction of
+        // `VideoBuffer`.
+        let request = unsafe { Updater::<QBUF, VideoBuffer>::new(&mut buffer) };
+        // SAFETY: By the invariant, V4L2 reads and fills the structure. It holds the pages, which
+        // are ours and writable, but the device is not started.
         unsafe { rustix::ioctl::ioctl(&self.0, request) }
     }
 
