@@ -20,6 +20,8 @@ MUTANTS ?= *
 CONFIGS ?= *
 # The architectures of `make test-media`.
 MEDIA ?= amd64 arm64
+# The boards of `make test-boards`.
+BOARDS ?= *
 # The kernels of `make test-matrix`, of those in tests/lab/machines.toml.
 KERNELS ?= *
 # The architectures of `make test-packages`.
@@ -30,7 +32,7 @@ SANITIZE ?= *
 MACHINE := tools/machine
 LAB := LAB_UNVERIFIED='$(LAB_UNVERIFIED)' LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run $(LAB_FLAGS)
 
-.PHONY: module kdir install load unload clean demo demo-video try kunit test test-all test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check docs rust-analyzer shell clean-cache help
+.PHONY: module kdir install load unload clean demo demo-video try kunit test test-all test-boards test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check docs rust-analyzer shell clean-cache help
 .PHONY: deb dist test-packages
 
 module:
@@ -77,6 +79,9 @@ test-in-tree:
 
 test-configs:
 	@$(LAB) test-configs '$(CONFIGS)'
+
+test-boards:
+	@$(LAB) test-boards '$(BOARDS)'
 
 test-matrix:
 	@$(LAB) test-matrix '$(KERNELS)'

@@ -234,14 +234,17 @@ impl Runs {
     /// none. Whoever waits here can be killed.
     fn take_from_area(&self, nr_pages: usize) -> Result<Block<Dirty>> {
         let allocate = || match Block::alloc_contiguous(&self.memory, nr_pages) {
+            // It gives up for a task that is killed, too.
+            Err(e) if e == ENOMEM && task::fatal_signal_pending() => Err(EINTR),
             Err(e) if e == ENOMEM => Ok(None),
             result => result.map(Some),
         };
+        let free_all = || self.free_all(|| !task::fatal_signal_pending());
 
         if let Some(block) = allocate()? {
             return Ok(block);
         }
-        if self.free_all(|| !task::fatal_signal_pending()) {
+        if free_all() {
             if let Some(block) = allocate()? {
                 return Ok(block);
             }
@@ -257,6 +260,8 @@ impl Runs {
                 break;
             }
             task::wait(pause)?;
+            // What has come back meanwhile.
+            free_all();
             if let Some(block) = allocate()? {
                 return Ok(block);
             }

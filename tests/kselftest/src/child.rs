@@ -417,6 +417,6 @@ fn messages(heap: &str, size: &str) -> Result<(), Failure> {
 /// If the OOM killer comes, which is what the test watches for, it shall take
 /// this process and not the machine's own. Where that cannot be asked for, the
 /// test is as good.
-fn die_first() {
+pub(crate) fn die_first() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }

@@ -15,6 +15,7 @@ use crate::system;
 use crate::target::Target;
 use dma_heap::Errno;
 use dma_heap::Heap;
+use dma_heap::HeapInfo;
 use dma_heap::sys::fork;
 use dma_heap::sys::pinning::HeldPages;
 use rustix::event::PollFd;
@@ -68,13 +69,14 @@ const MOST: u64 = 4 << 30;
 /// A process that has all other memory, until it goes out of scope.
 struct Crowd {
     child: Child,
-    tell: Option<ChildStdin>,
+    tell: ChildStdin,
     told: BufReader<ChildStdout>,
 }
 
 impl Drop for Crowd {
     fn drop(&mut self) {
-        drop(self.tell.take());
+        // Fails if it is dead already, which is as well.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
@@ -82,12 +84,13 @@ impl Drop for Crowd {
 impl Crowd {
     fn gather(target: &Target, role: Role) -> Result<Self, Failure> {
         let mut child = child::command(role, target.name(), LEFT)?
+            // So that each piece goes back to the kernel when it is freed.
+            .env("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=1048576")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let (tell, told) = (child.stdin.take(), child.stdout.take());
-        let Some(told) = told else {
-            return fail("the other process has no output");
+        let (Some(tell), Some(told)) = (child.stdin.take(), child.stdout.take()) else {
+            return fail("the other process has no input or output");
         };
         let mut crowd = Self {
             child,
@@ -115,9 +118,8 @@ impl Crowd {
 
     /// Has pipes hold pages, or not any more after a time.
     fn ask(&mut self, time: Duration) -> Result<(), Failure> {
-        if let Some(tell) = &mut self.tell {
-            tell.write_all(&u32::try_from(time.as_millis())?.to_ne_bytes())?;
-        }
+        let millis = u32::try_from(time.as_millis())?;
+        self.tell.write_all(&millis.to_ne_bytes())?;
         self.wait()
     }
 }
@@ -139,14 +141,17 @@ fn beside_kernels_own(
     if !target.is_contiguous() {
         return skip("the heap does not promise contiguous buffers");
     }
-    let name = target.name().strip_suffix("-pooled");
-    let Some(name) = name.filter(|_| target.limit() >= Some(AREA)) else {
+    let kernels_own = target.name().strip_suffix("-pooled").and_then(|name| {
+        let is_kernels_own = HeapInfo::of(name).is_ok_and(|info| !info.is_ours());
+        is_kernels_own.then(|| Heap::open(name).ok()).flatten()
+    });
+    let Some(kernels_own) = kernels_own.filter(|_| target.limit() == Some(AREA)) else {
         return skip("needs the kernel's own CMA heap beside ours, and an area of 256 MiB");
     };
     if system::meminfo("MemTotal")? > MOST {
         return skip("to take all memory of this machine would take long");
     }
-    test(&target.heap, &Heap::open(name)?)
+    test(&target.heap, &kernels_own)
 }
 
 /// In turn, so that both heaps meet the same trouble.
@@ -154,8 +159,13 @@ fn forks(target: &Target) -> TestResult {
     beside_kernels_own(target, |ours, kernels_own| {
         let mut crowd = Crowd::gather(target, Role::Forks)?;
         let mut refused = [0, 0];
-        for _ in 0..BUFFERS {
-            for (heap, refused) in [ours, kernels_own].into_iter().zip(&mut refused) {
+        for round in 0..BUFFERS {
+            let mut turns: Vec<_> = [ours, kernels_own].into_iter().zip(&mut refused).collect();
+            // Who comes second finds the place that the first has just had.
+            if round % 2 == 1 {
+                turns.reverse();
+            }
+            for (heap, refused) in turns {
                 *refused += usize::from(!allocate(heap)?);
             }
         }
@@ -207,7 +217,8 @@ fn pipes(target: &Target) -> TestResult {
 /// Takes memory until `left` bytes are free, and writes to it: else the allocator would hand out pages
 /// that nobody touched.
 fn take_all_but(left: u64, memory: &mut Vec<Vec<u8>>) -> Result<(), Failure> {
-    while system::meminfo("MemFree")? > left {
+    let most = usize::try_from(system::meminfo("MemTotal")?)? / PIECE;
+    while system::meminfo("MemFree")? > left && memory.len() < most {
         memory.push(vec![1; PIECE]);
     }
     Ok(())
@@ -224,14 +235,16 @@ fn say_ready() -> Result<(), Failure> {
 /// Has children write to copies of memory, one part of it after the other, until standard input ends.
 pub(crate) fn fork(left: &str) -> Result<(), Failure> {
     let mut memory = Vec::new();
+    child::die_first();
     take_all_but(left.parse()?, &mut memory)?;
     say_ready()?;
     let mut part = Range::default();
     while !is_over()? {
-        part = match part.end < memory.len() {
-            true => part.end..part.end + COPIED,
-            false => 0..COPIED,
+        let begin = match part.end < memory.len() {
+            true => part.end,
+            false => 0,
         };
+        part = begin..memory.len().min(begin + COPIED);
         fork::in_child(|| {
             for piece in memory.get_mut(part.clone()).into_iter().flatten() {
                 piece.fill(2);
@@ -260,13 +273,15 @@ pub(crate) fn fill_pipes(left: &str) -> Result<(), Failure> {
     let left = left.parse()?;
     let mut memory = Vec::new();
     let mut millis = [0; size_of::<u32>()];
+    child::die_first();
     take_all_but(left, &mut memory)?;
     say_ready()?;
     while std::io::stdin().read_exact(&mut millis).is_ok() {
         // The oldest.
         memory.drain(..REFRESHED.min(memory.len()));
         take_all_but(left, &mut memory)?;
-        let held = HeldPages::hold(memory.iter().map(Vec::as_slice))?;
+        let pages: Vec<&[u8]> = memory.iter().map(Vec::as_slice).collect();
+        let held = HeldPages::hold(&pages)?;
         say_ready()?;
         if std::io::stdin().read_exact(&mut millis).is_err() {
             break;

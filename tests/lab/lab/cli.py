@@ -28,12 +28,13 @@ INSIDE = bool(os.environ.get("LAB_ROOT"))
 COMMANDS = {name: module for module, names in {
     "tests": "demo test kunit test-configs test-in-tree sanitize rust-analyzer prepare boot vm "
              "sanitizer-vm shell",
-    "media": "demo-video test-video test-media", "matrix": "test-matrix matrix-table",
-    "mutants": "test-mutants", "bench": "bench bench-maps", "check": "check docs",
-    "packages": "deb dist test-packages", "guest": "try-build"}.items() for name in names.split()}
+    "media": "demo-video test-video test-media", "boards": "test-boards",
+    "matrix": "test-matrix matrix-table", "mutants": "test-mutants", "bench": "bench bench-maps",
+    "check": "check docs", "packages": "deb dist test-packages",
+    "guest": "try-build"}.items() for name in names.split()}
 # What make test-all runs: all that .ci/run has no time for, the shortest first.
-REST = ("test-video", "test-media", "bench-maps", "bench", "test-mutants", "test-matrix",
-        "sanitize", "test-packages")
+REST = ("test-video", "test-boards", "test-media", "bench-maps", "bench", "test-mutants",
+        "test-matrix", "sanitize", "test-packages")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -57,6 +58,7 @@ def help_text() -> str:
     """What `make help` prints: the file "help", with names of machines and kernels."""
     text = (LAB / "help").read_text().partition("\n")[2].rstrip("\n")
     for name, words in (("test-configs", machines.names("test-configs")),
+                        ("test-boards", machines.names("test-boards")),
                         ("sanitize", machines.names("sanitize")), ("matrix", machines.matrix())):
         text = text.replace(f"@{name}@", textwrap.fill(
             " ".join(words), 80, initial_indent=" " * 22, subsequent_indent=" " * 22,

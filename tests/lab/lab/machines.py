@@ -3,7 +3,7 @@
 
 Each has two channels: the serial port carries the kernel's log and nothing else, a virtio
 port carries what the commands print. So no kernel message can land in the middle of a
-test's result."""
+test's result. A board (boards.py) has only its own serial ports."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ class Machine:
     begin: int = 0
     counts: bool = False
     debian: str = ""
+    board: str = ""
 
     @property
     def job(self) -> Path:
@@ -129,10 +130,11 @@ def markdown() -> str:
 
 
 def names(target: str) -> dict[str, tuple[str, Machine]]:
-    """The machines of a command by the names that people give it: sanitize-NAME is NAME, others
-    are ARCH-NAME."""
-    return {(one.name.removeprefix("sanitize-") if target == "sanitize" else
-             f"{arch}-{one.name}"): (arch, one) for arch, one in group(target)}
+    """The machines of a command by the names that people give it: sanitize-NAME and board-NAME
+    are NAME, others are ARCH-NAME."""
+    short = {"sanitize": "sanitize-", "test-boards": "board-"}.get(target)
+    return {(one.name.removeprefix(short) if short else f"{arch}-{one.name}"): (arch, one)
+            for arch, one in group(target)}
 
 
 def select(target: str, pattern: str) -> list[tuple[str, Machine]]:
@@ -226,18 +228,28 @@ class Run:
         return words
 
     def device_tree(self, addition: Path) -> Path:
-        """The device tree of QEMU's machine with an addition. The compiler is the one that the
-        kernel's build has made."""
-        tree, compiler = BUILD / f"test-{self.kernel.label}.dtb", "scripts/dtc/dtc"
+        """The device tree of QEMU's machine with an addition."""
+        tree = BUILD / f"test-{self.kernel.label}.dtb"
         words = [self.arch["qemu"], *self.arch["machine"], "-smp", "2", "-m", self.memory,
                  "-display", "none", "-machine", f"dumpdtb={tree}"]
         subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
-        dtc = [str(self.kernel.build_dir / compiler), "-q", "-I"]
-        text = subprocess.run([*dtc, "dtb", "-O", "dts", tree], check=True,
-                              stdout=subprocess.PIPE).stdout
-        subprocess.run([*dtc, "dts", "-O", "dtb", "-o", tree], check=True,
-                       input=text + addition.read_bytes())
+        self.compile_tree(self.tree_text(tree) + addition.read_text(), tree)
         return tree
+
+    @property
+    def dtc(self) -> list[str | Path]:
+        """The compiler of device trees that the kernel's build has made."""
+        return [self.kernel.build_dir / "scripts/dtc/dtc", "-q", "-I"]
+
+    def tree_text(self, tree: Path) -> str:
+        """The source of a device tree."""
+        return subprocess.run([*self.dtc, "dtb", "-O", "dts", tree], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout
+
+    def compile_tree(self, text: str, tree: Path) -> None:
+        """From such a source, with additions."""
+        subprocess.run([*self.dtc, "dts", "-O", "dtb", "-o", tree], check=True, text=True,
+                       input=text)
 
     def kernel_line(self) -> str:
         """What the kernel is told."""
@@ -288,12 +300,7 @@ class Run:
         if SHOW:
             say(shlex.join(["tests/lab/run", "root", *self.command(), "-serial", "mon:stdio"]))
             return 0
-        words = self.command()
-        words += ["-pidfile", str(self.log("pid")), "-serial", f"file:{self.log('console')}",
-                  "-device", "virtio-serial-pci"]
-        for name in "out", "status":
-            words += ["-chardev", f"file,id={name},path={self.log(name)}",
-                      "-device", f"virtserialport,chardev={name},name=lab.{name}"]
+        words = [*self.command(), "-pidfile", str(self.log("pid")), *self.channels()]
         status = self.once(words)
         if status is None:
             say(f"  note: the machine {self.name} stood still while its kernel started; starting"
@@ -314,6 +321,14 @@ class Run:
         if not told:
             return self.failed(f"the machine {self.name} died before its work was done", DIED)
         return int(told[1])
+
+    def channels(self) -> list[str]:
+        """QEMU's words for what a machine is heard by."""
+        words = ["-serial", f"file:{self.log('console')}", "-device", "virtio-serial-pci"]
+        for name in "out", "status":
+            words += ["-chardev", f"file,id={name},path={self.log(name)}",
+                      "-device", f"virtserialport,chardev={name},name=lab.{name}"]
+        return words
 
     def once(self, words: list[str]) -> int | None:
         """Runs QEMU and gives its status; None if the kernel stood still at its start."""

@@ -44,19 +44,24 @@ def test_matrix(pattern: str = "*") -> int:
     return 0
 
 
+def find(one: Kernel) -> None:
+    """Picks a kernel that may not be there."""
+    one.lists.refresh()
+    one.source_lists.refresh()
+    if one.arch.name == "armhf":
+        one.lists.unverified()
+    if not one.find():
+        trouble = f" (not read anew: {one.lists.trouble})" if one.lists.trouble else ""
+        raise LabError(
+            f"no kernel {one.flavour} of {' '.join(one.series) or 'a supported series'} with"
+            " its source in the package lists, which have:"
+            f" {' '.join(one.all_series()) or 'none'}{trouble}")
+
+
 def attempt(one: Kernel, programs: Future[None]) -> None:
     """One kernel. What fails here is told in the table."""
     try:
-        one.lists.refresh()
-        one.source_lists.refresh()
-        if one.arch.name == "armhf":
-            one.lists.unverified()
-        if not one.find():
-            trouble = f" (not read anew: {one.lists.trouble})" if one.lists.trouble else ""
-            raise LabError(
-                f"no kernel {one.flavour} of {' '.join(one.series) or 'a supported series'} with"
-                " its source in the package lists, which have:"
-                f" {' '.join(one.all_series()) or 'none'}{trouble}")
+        find(one)
         test(one, programs)
     except LabError as error:
         write(f"{one.label}.reason", error.args[0])

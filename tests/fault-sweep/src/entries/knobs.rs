@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::failure::fail;
 use crate::sweep::Entry;
 use crate::sweep::Sweep;
+use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::Heap;
 use dma_heap::HeapInfo;
@@ -103,7 +104,7 @@ pub(crate) fn sweep_filled(sweep: &mut Sweep, heap: &Heap) {
                 std::fs::write(&knob, cap.to_string())?;
                 fill(heap, &info)
             },
-            |()| os(write(path, value.as_bytes())),
+            |_| os(write(path, value.as_bytes())),
         );
     }
     for (knob, value) in [(knob, cap), (trim_knob, trim)] {
@@ -113,10 +114,12 @@ pub(crate) fn sweep_filled(sweep: &mut Sweep, heap: &Heap) {
     }
 }
 
-fn fill(heap: &Heap, info: &HeapInfo) -> Result<(), Failure> {
+/// Has the pool hold something. A contiguous heap does so as long as there is a buffer.
+fn fill(heap: &Heap, info: &HeapInfo) -> Result<Buffer, Failure> {
+    let living = buffer(heap, 1)?;
     drop(buffer(heap, MIXED)?);
     match info.attribute("pool_held") {
-        Some(held) if held > 0 => Ok(()),
+        Some(held) if held > 0 => Ok(living),
         held => fail(format!("a buffer was closed, but pool_held is {held:?}")),
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kernel threads of the module: they get blocks in advance, and zero.
+//! Kernel threads of the module: they get blocks in advance, and zero. The contiguous heaps have none:
+//! what they keep is zeroed on a workqueue.
 
 use super::MIXED;
 use super::buffer;
@@ -52,22 +53,17 @@ fn threads_of(sweep: &mut Sweep, heap: &Heap) -> Result<(), Failure> {
     let Some(info) = sweep.heaps.iter().find(|info| info.name == name).cloned() else {
         return fail("the heap is not known");
     };
-    let contiguous = info.attribute("contiguous") == Some(1);
-    let thread = if contiguous {
-        "dma_heap_cma"
-    } else {
-        "dma_heap_zero"
-    };
+    if info.attribute("contiguous") == Some(1) {
+        return Ok(());
+    }
+    let thread = "dma_heap_zero";
     let Some(pid) = tasks(thread)?.first().copied() else {
         return fail(format!("there is no thread {thread}"));
     };
     let injection = Injection::of_task(pid)?;
     let observer = Injection::of_task(pid)?;
     zero(sweep, heap, &info, thread, &injection, &observer);
-    // The contiguous heap gets nothing in advance.
-    if !contiguous {
-        refill(sweep, heap, &info, thread, &injection, &observer);
-    }
+    refill(sweep, heap, &info, thread, &injection, &observer);
     Ok(())
 }
 

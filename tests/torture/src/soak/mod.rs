@@ -62,6 +62,8 @@ pub(crate) struct Arguments {
 const DEATH: Duration = Duration::from_secs(30);
 /// Between two attempts to unload the module while it is used.
 const ATTEMPTS: Duration = Duration::from_millis(900);
+/// How many times as long as it was away the module stays.
+const AWAY: u32 = 10;
 /// Between two times at which everybody stops, so that it can be.
 const PAUSES: Duration = Duration::from_secs(25);
 
@@ -330,11 +332,14 @@ impl Soak {
                 self.kill(index);
             }
             if Instant::now() >= attempt {
-                attempt = Instant::now() + ATTEMPTS * self.patience();
+                let start = Instant::now();
                 // With nobody at work for a moment it may even be done.
                 if self.may_unload() && self.module.unload()? {
                     self.module.load()?;
                 }
+                // Most of the time it is there, also where a kernel takes seconds to let go of it.
+                let rest = (start.elapsed() * AWAY).max(ATTEMPTS * self.patience());
+                attempt = Instant::now() + rest;
             }
             if Instant::now() >= pause && self.may_unload() {
                 self.unload_at_rest()?;

@@ -184,15 +184,23 @@ impl<'p> HeldPages<'p> {
     /// # Errors
     ///
     /// What pipe and vmsplice return: EFAULT for memory without pages.
-    pub fn hold(pieces: impl Iterator<Item = &'p [u8]>) -> Result<Self> {
+    pub fn hold(pieces: &[&'p [u8]]) -> Result<Self> {
+        /// What a pipe takes, each from another page.
+        const SLOTS: usize = 16;
         let mut pipes = Vec::new();
-        for piece in pieces {
+        for pieces in pieces.chunks(SLOTS) {
             let pipe = rustix::pipe::pipe()?;
-            let byte = piece.get(..1).ok_or(Errno::INVAL)?;
-            let what = [IoSliceRaw::from_slice(byte)];
+            let bytes: Vec<_> = pieces
+                .iter()
+                .filter_map(|piece| piece.get(..1))
+                .map(IoSliceRaw::from_slice)
+                .collect();
             // SAFETY: The descriptor is the one for writing, so the memory is only read, by
             // whoever reads from the pipe: nobody.
-            unsafe { rustix::pipe::vmsplice(&pipe.1, &what, SpliceFlags::empty()) }?;
+            let held = unsafe { rustix::pipe::vmsplice(&pipe.1, &bytes, SpliceFlags::empty()) }?;
+            if held != pieces.len() {
+                return Err(Errno::INVAL);
+            }
             pipes.push(pipe);
         }
         Ok(Self {

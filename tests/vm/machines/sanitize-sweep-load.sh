@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Every allocation that is made while the module is loaded and unloaded fails once.
+
+# shellcheck source=tests/vm/lib/sanitized.sh
+. /lab/lib/sanitized.sh
+mount -t tracefs tracefs /sys/kernel/tracing
+begin_log
+# To load a module takes memory from vmalloc(), which tells when it gets none:
+# "vmalloc error: ...", with a trace. A complaint has more lines than that.
+expect_log any '^Call Trace:'
+# And kmemleak, when what fails is the note of where in a module to look.
+expect_log any '^kmemleak: Cannot allocate a scan area'
+# Modules leave sooner.
+echo 1 >/sys/kernel/rcu_expedited
+run_test sweep-load 900 dmaheap-fault-sweep load "/lab/$MODULE.ko"
+sanitized_end
