@@ -5,7 +5,7 @@
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
 # Four emulated processors share what the host has.
-export DMAHEAP_PATIENCE=3
+export DMAHEAP_PATIENCE=5
 
 load_stock_importers
 load_module
