@@ -128,6 +128,8 @@ Topics: ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Children wait as long.
+    let patience = patience::read();
     if let Some(role) = child::role(&arguments) {
         return role;
     }
@@ -144,7 +146,7 @@ fn main() -> ExitCode {
         }
     };
     let mut tap = Tap::start();
-    if let Err(what) = patience::read() {
+    if let Err(what) = patience {
         return tap.bail_out(&what);
     }
     let Some(seed) = options.seed.or_else(|| pattern::random_word().ok()) else {
