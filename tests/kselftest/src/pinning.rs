@@ -65,20 +65,23 @@ const BLOCK_DEVICES: [&str; 5] = ["ram", "vd", "sd", "nvme", "mmcblk"];
 
 /// A block device, open for direct reads; and for others.
 fn block_device() -> Option<[OwnedFd; 2]> {
-    std::fs::read_dir("/sys/block").ok()?.flatten().find_map(|device| {
-        let name = device.file_name().into_string().ok()?;
-        let sectors = std::fs::read_to_string(device.path().join("size")).ok()?;
-        if sectors.trim().parse::<u64>().ok()? * 512 < SIZE
-            || !BLOCK_DEVICES.iter().any(|kind| name.starts_with(kind))
-        {
-            return None;
-        }
-        let open = |more| {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC | more;
-            rustix::fs::open(format!("/dev/{name}"), flags, Mode::empty()).ok()
-        };
-        Some([open(OFlags::DIRECT)?, open(OFlags::empty())?])
-    })
+    std::fs::read_dir("/sys/block")
+        .ok()?
+        .flatten()
+        .find_map(|device| {
+            let name = device.file_name().into_string().ok()?;
+            let sectors = std::fs::read_to_string(device.path().join("size")).ok()?;
+            if sectors.trim().parse::<u64>().ok()? * 512 < SIZE
+                || !BLOCK_DEVICES.iter().any(|kind| name.starts_with(kind))
+            {
+                return None;
+            }
+            let open = |more| {
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC | more;
+                rustix::fs::open(format!("/dev/{name}"), flags, Mode::empty()).ok()
+            };
+            Some([open(OFlags::DIRECT)?, open(OFlags::empty())?])
+        })
 }
 
 fn direct_io(target: &Target) -> TestResult {
