@@ -54,23 +54,22 @@ impl Drop for Watermark {
 }
 
 /// Takes memory until little more than `spare` bytes are free, holds it for a while and frees some,
-/// until killed. Prints a line for each time.
+/// until killed. Prints a line for each piece.
 pub(super) fn run(spare: u64) -> anyhow::Result<()> {
     // If it comes to that, better this process than the machine's own.
     std::fs::write("/proc/self/oom_score_adj", "1000")?;
     let pieces = usize::try_from(meminfo("MemTotal")?)? / PIECE;
     let mut memory = Vec::new();
     loop {
-        let before = memory.len();
-        for index in before..pieces {
+        for index in memory.len()..pieces {
             if meminfo("MemFree")? < spare + RESERVE {
                 break;
             }
             // Not zero: the allocator would hand out pages that nobody touched.
             memory.push(vec![u8::try_from(index % 255)? + 1; PIECE]);
+            println!("ate {PIECE}");
         }
         std::thread::sleep(Duration::from_millis(700));
-        println!("ate {}", (memory.len() - before) * PIECE);
         // The rest it keeps: to take it takes long.
         memory.truncate(memory.len() / 4 * 3);
         std::thread::sleep(Duration::from_millis(700));
