@@ -7,36 +7,56 @@
 . /lab/lib.sh
 [ -e /sys/devices/system/memory/hard_offline_page ] ||
 	skip_all "no page can break (CONFIG_MEMORY_FAILURE): in suite-nodes some do"
-plan 27
+plan 33
 
 # As the kernel's own tests say that the page at this physical address is broken.
 breaks() { echo "$1" >/sys/devices/system/memory/hard_offline_page 2>/dev/null; }
 broken() { awk '$1 == "HardwareCorrupted:" { print $2 }' /proc/meminfo; }
 
-# address HEAP [STEP]: where in memory a buffer of 2 MiB begins, in one block. The importer
+# address HEAP [STEP...]: where in memory a buffer of 2 MiB begins, in one block. The importer
 # plays a device whose DMA addresses are physical ones. All is done on one processor, for
 # each NUMA node has a pool. In the end the buffer is gone.
 address() {
-	taskset 1 dmaheap importer --heap "$1" --size 2M attach map ranges ${2:+"$2"} |
-		grep -m 1 -o '0x[0-9a-f]*'
-	used_up_to "$1" "${used:-0}"
+	of=$1
+	shift
+	taskset 1 dmaheap importer --heap "$of" --size 2M attach map ranges "$@" |
+		awk '!n && match($0, /0x[0-9a-f]+/) { print substr($0, RSTART, RLENGTH); fflush(); n = 1 }'
+	used_up_to "$of" "${used:-0}"
 }
 
 # page: of the block that begins there, the one that breaks: not the first, which stands for all.
 page() { printf '%#x' $(($1 + 0x3000)); }
 
+# debugger_reads PAGE: how many bytes of that page of the buffer that a process has mapped.
+debugger_reads() {
+	mapped=
+	for pid in $(pidof dmaheap); do
+		mapped=$(sed -n '/dmabuf/ { s/-.*//p; q }' "/proc/$pid/maps")
+		[ -z "$mapped" ] || break
+	done
+	[ -n "$mapped" ] || { echo 0 && return; }
+	dd if="/proc/$pid/mem" bs=4096 skip=$((0x$mapped / 4096 + $1)) count=1 2>/dev/null | wc -c
+}
+
 # break_page HEAP: a buffer has a page that breaks, and is given back. Sets $begin.
 break_page() {
 	before=$(broken)
 	rm -f /run/lab/address
-	address "$1" wait=5s >/run/lab/address &
+	address "$1" cpu-read=0:4 wait=5s >/run/lab/address &
 	holder=$!
 	for _ in $(seq 100); do
 		[ ! -s /run/lab/address ] || break
 		usleep 100000
 	done
 	begin=$(cat /run/lab/address)
+	# Until it is mapped.
+	for _ in $(seq 100); do
+		[ "$(debugger_reads 3)" -eq 0 ] || break
+		usleep 100000
+	done
 	[ -z "$begin" ] || breaks "$(page "$begin")"
+	is "$1: a debugger reads the page before it" "$(debugger_reads 2)" 4096
+	is "$1: and is refused the broken one" "$(debugger_reads 3)" 0
 	wait $holder
 	ok $? "$1: a buffer has a page"
 	is "$1: that breaks" "$(($(broken) - before))" 4
