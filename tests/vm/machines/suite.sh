@@ -48,10 +48,10 @@ expect_overlaps 1
 expect_vivid_segments
 for heap in $heaps; do
 	expect_faults_of_edu
-	run_test "kselftest-$heap" 300 dmaheap-kselftest "$heap"
+	run_test "kselftest-$heap" 600 dmaheap-kselftest "$heap"
 	if [ -e /lab/dmaheap-kselftest-i386 ]; then
 		expect_faults_of_edu
-		run_test "kselftest-i386-$heap" 300 dmaheap-kselftest-i386 "$heap"
+		run_test "kselftest-i386-$heap" 600 dmaheap-kselftest-i386 "$heap"
 	fi
 done
 rmmod dma_buf_test_importer
