@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A contiguous area full of other programs' memory, which moves away unless somebody holds it for a moment.
+//! A contiguous area full of other programs' memory, which moves away unless
+//! somebody holds it for a moment.
 
 use crate::Test;
 use crate::child;

@@ -19,7 +19,7 @@ from lab.kernels import Kernel, kernel
 from lab.machines import Run, table, test_boot
 from lab.matrix import find
 from lab.results import Results
-from lab.steps import DRY, SHOW, LabError, Log, digest, lanes, say, step
+from lab.steps import DRY, SHOW, LabError, Log, StepFailed, digest, lanes, say, step
 
 # A line of the log that is the job's, or tells its status.
 MARKED = re.compile(r"\[[^]]*\](?:\[[^]]*\])? lab: (out|status) (.*)")
@@ -31,24 +31,16 @@ def trees(one: Kernel) -> Path:
 
 
 def fetch_trees(log: Log, one: Kernel) -> None:
-    """Out of a package that is large and for the most part of no use here."""
-    folder = trees(one)
-    if folder.is_dir():
-        return
-    for old in one.dir.glob("trees-*"):
-        shutil.rmtree(old)
-    temporary = Path(f"{folder}.tmp")
-    everything = temporary / "all"
-    one.lists.fetch(log, everything, f"linux-base-{one.release}:{one.arch.name}={one.package}")
-    for name, machine in machines.group("test-boards"):
-        tree = Path(table()["board"][machine.board]["tree"])
-        if name == one.name:
-            found = list(everything.rglob(tree.name))
-            if not found:
-                raise LabError(f"the package linux-base-{one.release} has no {tree}.")
-            shutil.copy(found[0], temporary)
-    shutil.rmtree(everything)
-    temporary.rename(folder)
+    """Those of the boards that this kernel boots."""
+    def pick(everything: Path, out: Path) -> None:
+        for name, machine in machines.group("test-boards"):
+            tree = Path(table()["board"][machine.board]["tree"])
+            if name == one.name:
+                found = list(everything.rglob(tree.name))
+                if not found:
+                    raise LabError(f"the package linux-base-{one.release} has no {tree}.")
+                shutil.copy(found[0], out)
+    one.keep(log, trees(one), "linux-base", pick)
 
 
 class BoardRun(Run):
@@ -142,6 +134,8 @@ def test_boards(pattern: str = "*") -> int:
     for name, boards in names.items():
         try:
             build = prepare(name)
+        except StepFailed:
+            raise
         except LabError as error:
             for one in boards:
                 say(f"  --  {one.name} is not run: {error.args[0]}")

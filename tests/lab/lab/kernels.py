@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -367,24 +367,31 @@ class Kernel:
     recipe = digest(build, make)
 
     def fetch_modules(self, log: Log) -> None:
-        """Drivers of the stock kernel. They have a package of their own, large and for the
-        most part of no use here: what is needed is kept in the cache, the rest is not."""
-        folder = self.modules.parent
+        """Drivers of the stock kernel."""
+        def pick(everything: Path, out: Path) -> None:
+            # kmod looks for lib/modules below the directory it is given.
+            (everything / "lib").symlink_to("usr/lib")
+            log.run("depmod", "-b", everything, self.release)
+            pick_modules(log, everything, out, self.release, STOCK_MODULES)
+            (out / "lib/modules").rename(out / "modules")
+            (out / "lib").rmdir()
+        self.keep(log, self.modules.parent, "linux-modules", pick)
+
+    def keep(self, log: Log, folder: Path, package: str, pick: Callable[[Path, Path], None]
+             ) -> None:
+        """Of a package of this kernel that is large and for the most part of no use here: keeps
+        in the cache what pick() puts from the first folder into the second. The folder's name
+        tells what that is."""
         if folder.is_dir():
             return
-        for old in self.dir.glob("stock-*"):
+        for old in self.dir.glob(folder.name.partition("-")[0] + "-*"):
             shutil.rmtree(old)
         temporary = Path(f"{folder}.tmp")
         everything = temporary / "all"
         self.lists.fetch(log, everything,
-                         f"linux-modules-{self.release}:{self.arch.name}={self.package}")
-        # kmod looks for lib/modules below the directory it is given.
-        (everything / "lib").symlink_to("usr/lib")
-        log.run("depmod", "-b", everything, self.release)
-        pick_modules(log, everything, temporary, self.release, STOCK_MODULES)
-        (temporary / "lib/modules").rename(temporary / "modules")
-        for name in everything, temporary / "lib":
-            shutil.rmtree(name)
+                         f"{package}-{self.release}:{self.arch.name}={self.package}")
+        pick(everything, temporary)
+        shutil.rmtree(everything)
         temporary.rename(folder)
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kernel threads of the module: they get blocks in advance, and zero. The contiguous heaps have none:
-//! what they keep is zeroed on a workqueue.
+//! Kernel threads of the module: they get blocks in advance, and zero. The
+//! contiguous heaps have none: what they keep is zeroed on a workqueue.
 
 use super::MIXED;
 use super::buffer;

@@ -7,8 +7,8 @@
 //! can say things to a heap that the rest of the crate never would, [`pages`]
 //! takes a mapping to pieces, [`fork`] looks at it from a child, [`namespace`]
 //! makes the process root of its own, [`policy`] says from which NUMA nodes memory
-//! comes, [`pinning`] has the kernel hold pages, `importer` talks to the test importer, `v4l2` to capture devices, and
-//! [`vgem`] makes fences.
+//! comes, [`pinning`] has the kernel hold pages, `importer` talks to the test
+//! importer, `v4l2` to capture devices, and [`vgem`] makes fences.
 
 pub mod abi;
 pub mod fork;

@@ -5,7 +5,6 @@
 
 use super::pages::Pages;
 use rustix::io::Errno;
-
 use rustix::io::Result;
 use rustix::pipe::IoSliceRaw;
 use rustix::pipe::SpliceFlags;
