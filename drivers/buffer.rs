@@ -15,6 +15,7 @@
 
 #![deny(unsafe_code)]
 
+mod announced;
 mod attachment;
 mod attachments;
 mod export;
@@ -29,13 +30,20 @@ pub(crate) use export::Export;
 use crate::{
     abstractions::{
         block_list::BlockList,
-        dma_buf::Exporter,
+        dma_buf::{
+            DmaBuf,
+            Exporter,
+            ExporterOps, //
+        },
         kernel_mapping::KernelMapping,
+        segments,
         sg_table::SgTable,
+        uapi::AttachmentDescription,
         user_mapping, //
     },
     accounting::Charge, //
 };
+use announced::Announced;
 use attachment::Attachment;
 use attachments::AttachmentSet;
 use kernel::{
@@ -47,6 +55,7 @@ use kernel::{
         new_mutex,
         Arc,
         Mutex,
+        SetOnce,
         UniqueArc, //
     }, //
 };
@@ -63,15 +72,42 @@ struct State {
 pub(crate) struct Buffer {
     export: Arc<Export>,
     blocks: Arc<BlockList>,
+    /// Tells those who watch when the buffer goes, once they know of it.
+    announced: SetOnce<Announced>,
     #[pin]
     state: Mutex<State>,
     // The last field, so that memory counts as used until it is free.
     _charge: Charge,
 }
 
+/// By which a dma-buf is known as ours.
+static OPS: ExporterOps<Buffer> = ExporterOps::new();
+
 impl Buffer {
-    /// Makes a buffer of `blocks`, which stay charged for as long as it lives. May sleep.
-    pub(crate) fn new(
+    /// Makes a dma-buf of `blocks`, which stay charged for as long as it lives. May sleep.
+    ///
+    /// `file_flags` are those of the file: an access mode and `O_CLOEXEC`.
+    pub(crate) fn export(
+        export: Arc<Export>,
+        blocks: UniqueArc<BlockList>,
+        charge: Charge,
+        file_flags: u32,
+    ) -> Result<DmaBuf> {
+        let dma_buf = DmaBuf::export(&OPS, Self::new(export, blocks, charge), file_flags)?;
+
+        if let Some(this) = Self::of(&dma_buf) {
+            this.announced
+                .populate(Announced::new(this, dma_buf.inode()));
+        }
+        Ok(dma_buf)
+    }
+
+    /// Returns the buffer behind a dma-buf, or [`None`] for another exporter's.
+    pub(crate) fn of(dma_buf: &DmaBuf) -> Option<&Self> {
+        dma_buf.exporter(&OPS)
+    }
+
+    fn new(
         export: Arc<Export>,
         blocks: UniqueArc<BlockList>,
         charge: Charge,
@@ -79,12 +115,36 @@ impl Buffer {
         try_pin_init!(Self {
             export,
             blocks: blocks.into(),
+            announced: SetOnce::new(),
             state <- new_mutex!(State {
                 attachments: AttachmentSet::new(),
                 vmap: None,
             }),
             _charge: charge,
         })
+    }
+
+    /// Returns the number of blocks that the buffer is made of.
+    pub(crate) fn nr_blocks(&self) -> usize {
+        self.blocks.nr_blocks()
+    }
+
+    /// Returns the number of physically contiguous ranges that they make.
+    pub(crate) fn nr_segments(&self) -> usize {
+        segments::count(&self.blocks)
+    }
+
+    /// Tells of the attached devices, as many as there is room for in `told`. Returns how many there
+    /// are.
+    pub(crate) fn describe_attachments(&self, told: &mut KVVec<AttachmentDescription>) -> usize {
+        let state = self.state.lock();
+
+        for attachment in state.attachments.iter() {
+            if told.push_within_capacity(attachment.describe()).is_err() {
+                break;
+            }
+        }
+        state.attachments.iter().count()
     }
 }
 

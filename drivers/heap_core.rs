@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What makes a heap out of a way to get memory: a name, a node, attributes and the ioctl.
+//! What makes a heap out of a way to get memory: a name, a node, attributes and the ioctls.
 //!
 //! The kernel's own heap core is not used: it has no way to remove a heap, and many kernels are
 //! built without it.
@@ -10,9 +10,11 @@
 mod abi;
 mod attributes;
 mod debug;
+mod describe;
 mod device;
 mod names;
 mod registration;
+mod total_pools;
 
 pub(crate) use names::NamePolicy;
 pub(crate) use registration::RegisteredHeaps;

@@ -9,9 +9,11 @@
 #include <linux/cred.h>
 #include <linux/debugfs.h>
 #include <linux/device.h>
+#include <linux/dma-buf.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>
 #include <linux/iommu.h>
@@ -377,9 +379,9 @@ bool rust_dma_heap_debugfs_exists(const char *name)
 	return true;
 }
 
-bool rust_dma_heap_device_has_dma_mask(const struct device *dev)
+u64 rust_dma_heap_device_dma_mask(const struct device *dev)
 {
-	return dev->dma_mask && *dev->dma_mask;
+	return dev->dma_mask ? *dev->dma_mask : 0;
 }
 
 void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *sgt,
@@ -423,6 +425,11 @@ u64 rust_dma_heap_iommu_last_address(struct device *dev, const struct iommu_doma
 		last = min_t(u64, last, domain->geometry.aperture_end);
 #endif
 	return last;
+}
+
+unsigned long rust_dma_heap_dma_buf_inode(const struct dma_buf *dma_buf)
+{
+	return file_inode(dma_buf->file)->i_ino;
 }
 
 bool rust_dma_heap_device_has_driver(const struct device *dev)

@@ -31,7 +31,10 @@ mod pressure;
 mod run_pool;
 
 pub(crate) use block_pool::BlockPool;
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{
+    held_by_all,
+    Ledger, //
+};
 pub(crate) use run_pool::RunPool;
 
 /// What a heap tells, and is told, about the memory that it keeps warm.

@@ -17,9 +17,11 @@
 #include <linux/types.h>
 
 #include "../uapi/linux/dma-heap.h"
+#include "../uapi/linux/rust-dma-heap.h"
 
 struct delayed_work;
 struct device;
+struct dma_buf;
 struct iommu_domain;
 struct kset;
 struct kthread_delayed_work;
@@ -62,6 +64,9 @@ static const u32 RUST_DMA_HEAP_VM_FAULT_FALLBACK = (__force u32)VM_FAULT_FALLBAC
 static const u32 RUST_DMA_HEAP_IOCTL_ALLOC = DMA_HEAP_IOCTL_ALLOC;
 static const u32 RUST_DMA_HEAP_VALID_FD_FLAGS = DMA_HEAP_VALID_FD_FLAGS;
 static const u64 RUST_DMA_HEAP_VALID_HEAP_FLAGS = DMA_HEAP_VALID_HEAP_FLAGS;
+/* And uapi/linux/rust-dma-heap.h. */
+static const u32 RUST_DMA_HEAP_DESCRIBE = RUST_DMA_HEAP_IOCTL_DESCRIBE;
+static const u32 RUST_DMA_HEAP_KEPT = RUST_DMA_HEAP_ATTACHMENT_KEPT;
 
 static const u32 RUST_DMA_HEAP_SHRINKER_NUMA_AWARE = SHRINKER_NUMA_AWARE;
 static const unsigned long RUST_DMA_HEAP_VM_LOCKED = VM_LOCKED;
@@ -122,7 +127,8 @@ void rust_dma_heap_sg_copy_dma(struct scatterlist *to, struct scatterlist *from)
 unsigned int rust_dma_heap_max_segment_size(const struct device *dev);
 unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev);
 bool rust_dma_heap_debugfs_exists(const char *name);
-bool rust_dma_heap_device_has_dma_mask(const struct device *dev);
+/* 0 if it has none. */
+u64 rust_dma_heap_device_dma_mask(const struct device *dev);
 bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages);
 bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev);
 bool rust_dma_heap_device_bounces_all(struct device *dev);
@@ -138,6 +144,19 @@ struct iommu_domain *rust_dma_heap_iommu_domain(struct device *dev);
 bool rust_dma_heap_iommu_domain_is_lazy(const struct iommu_domain *domain);
 void rust_dma_heap_iommu_flush(struct iommu_domain *domain);
 u64 rust_dma_heap_iommu_last_address(struct device *dev, const struct iommu_domain *domain);
+
+/* dma-bufs: include/linux/dma-buf.h */
+unsigned long rust_dma_heap_dma_buf_inode(const struct dma_buf *dma_buf);
+
+/* Tracepoints: include/rust_dma_heap_trace.h */
+void rust_dma_heap_trace_stat(unsigned long inode, long len, unsigned long total_allocated);
+void rust_dma_heap_trace_alloc(const char *heap, unsigned long inode, u64 len, u64 blocks);
+void rust_dma_heap_trace_release(const char *heap, unsigned long inode, u64 len, u64 blocks);
+void rust_dma_heap_trace_pool_hit(const char *heap, u64 bytes);
+void rust_dma_heap_trace_pool_miss(const char *heap, u64 bytes);
+void rust_dma_heap_trace_pool_zero(const char *heap, u64 bytes);
+void rust_dma_heap_trace_pool_trim(const char *heap, u64 bytes);
+void rust_dma_heap_trace_pool_reclaim(const char *heap, u64 bytes);
 
 /* Devices and their buses: include/linux/device.h, include/linux/kobject.h */
 bool rust_dma_heap_device_has_driver(const struct device *dev);

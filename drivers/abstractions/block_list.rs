@@ -164,6 +164,11 @@ impl BlockList {
         self.nr_pages() * PAGE_SIZE
     }
 
+    /// Returns the number of blocks.
+    pub(crate) fn nr_blocks(&self) -> usize {
+        self.blocks.as_slice().len()
+    }
+
     /// Returns the blocks in buffer order.
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Block<Dirty>> + Clone {
         self.blocks.as_slice().iter().map(|shown| &shown.block)

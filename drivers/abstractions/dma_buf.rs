@@ -7,7 +7,8 @@
 //! Reference: <https://docs.kernel.org/driver-api/dma-buf.html>
 //!
 //! Something that implements [`Exporter`] becomes a dma-buf by [`DmaBuf::export`], which takes it
-//! over until the last user of the dma-buf is gone.
+//! over until the last user of the dma-buf is gone. [`DmaBuf::exporter`] finds it again in a dma-buf
+//! that came from anywhere.
 
 use super::{
     bindings,
@@ -106,6 +107,18 @@ pub(crate) trait Exporter: Sized + Send + Sync + 'static {
     }
 }
 
+/// The operations of the dma-bufs that a `T` is behind, as the C side calls them.
+///
+/// To be a `static`: by its address a dma-buf shows whose it is.
+pub(crate) struct ExporterOps<T: Exporter>(bindings::dma_buf_ops, PhantomData<fn(&T)>);
+
+impl<T: Exporter> ExporterOps<T> {
+    /// The operations of `T`.
+    pub(crate) const fn new() -> Self {
+        Self(Vtable::<T>::OPS, PhantomData)
+    }
+}
+
 /// What `priv` of a dma-buf of ours points to.
 #[pin_data]
 struct Exported<T: Exporter> {
@@ -135,6 +148,7 @@ impl DmaBuf {
     /// `file_flags` are those of the file: an access mode and `O_CLOEXEC`. The module that the
     /// exporter belongs to cannot be unloaded while the dma-buf lives.
     pub(crate) fn export<T: Exporter>(
+        ops: &'static ExporterOps<T>,
         exporter: impl PinInit<T, Error>,
         file_flags: u32,
     ) -> Result<Self> {
@@ -150,7 +164,7 @@ impl DmaBuf {
             // The name stays as long as the exporter does, because it is part of it.
             exp_name: exporter.name().as_char_ptr(),
             owner: owner!(T),
-            ops: &Vtable::<T>::OPS,
+            ops: &ops.0,
             size: exporter.size(),
             flags: file_flags as i32,
             ..pin_init::zeroed()
@@ -171,14 +185,36 @@ impl DmaBuf {
         }
     }
 
-    /// Takes a reference to a dma-buf over from C.
+    /// Returns the dma-buf that a file descriptor of the calling task leads to.
     ///
-    /// # Safety
-    ///
-    /// `raw` must be valid, and one reference to it the caller's to give.
-    pub(super) unsafe fn from_raw(raw: NonNull<bindings::dma_buf>) -> Self {
-        // INVARIANT: By the safety requirements of this function.
-        Self(raw)
+    /// Wraps `dma_buf_get()`. `EBADF` says that there is no such descriptor, `EINVAL` that it is no
+    /// dma-buf.
+    pub(crate) fn from_fd(fd: i32) -> Result<Self> {
+        // SAFETY: Any number may be asked for.
+        let raw = from_err_ptr(unsafe { bindings::dma_buf_get(fd) })?;
+
+        // INVARIANT: `dma_buf_get()` gives us a reference.
+        // SAFETY: On success the pointer is not null.
+        Ok(Self(unsafe { NonNull::new_unchecked(raw) }))
+    }
+
+    /// Returns the number of the inode, by which fdinfo and debugfs name the dma-buf.
+    pub(crate) fn inode(&self) -> usize {
+        // SAFETY: By the type invariant, the dma-buf is valid, and so has a file.
+        unsafe { bindings::rust_dma_heap_dma_buf_inode(self.as_raw()) }
+    }
+
+    /// Returns what is behind the dma-buf, if [`Self::export`] made it with these `ops`.
+    pub(crate) fn exporter<T: Exporter>(&self, ops: &'static ExporterOps<T>) -> Option<&T> {
+        // SAFETY: By the type invariant, the dma-buf is valid, and its operations never change.
+        let theirs = unsafe { (*self.as_raw()).ops };
+
+        if !core::ptr::eq(theirs, &ops.0) {
+            return None;
+        }
+        // SAFETY: No other exporter has operations at the address of this static, so `export` made
+        // the dma-buf of a `T`. It is not released before the reference that `self` has is dropped.
+        Some(unsafe { Vtable::<T>::exporter(self.as_raw()) })
     }
 
     /// Returns the C side's pointer.

@@ -266,20 +266,6 @@ impl Drop for VmappedDmaBuf {
 }
 
 impl DmaBuf {
-    /// Returns the dma-buf that a file descriptor of the calling task leads to.
-    ///
-    /// Wraps `dma_buf_get()`. `EBADF` says that there is no such descriptor, `EINVAL` that it is no
-    /// dma-buf.
-    pub(crate) fn from_fd(fd: i32) -> Result<Arc<Self>> {
-        // SAFETY: Any number may be asked for.
-        let raw = from_err_ptr(unsafe { bindings::dma_buf_get(fd) })?;
-
-        // SAFETY: `dma_buf_get()` does not return null, and gives us a reference.
-        let this = unsafe { Self::from_raw(NonNull::new_unchecked(raw)) };
-
-        Ok(Arc::new(this, GFP_KERNEL)?)
-    }
-
     /// Returns the size of the buffer in bytes.
     pub(crate) fn len(&self) -> usize {
         // SAFETY: The dma-buf is valid, and its size never changes.

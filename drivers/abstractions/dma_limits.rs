@@ -34,8 +34,7 @@ impl Reach {
     pub(crate) fn of(device: &Device, blocks: &BlockList) -> Self {
         let dev = raw_device(device);
 
-        // SAFETY: The device is valid.
-        if !unsafe { bindings::rust_dma_heap_device_has_dma_mask(dev) } {
+        if dma_mask(device) == 0 {
             return Self::NoDma;
         }
         // Behind an IOMMU those bounce that the kernel does not trust.
@@ -71,6 +70,12 @@ impl Reach {
             Self::Beyond
         }
     }
+}
+
+/// Returns the highest address that `device` can put out, or 0 if it does no DMA.
+pub(crate) fn dma_mask(device: &Device) -> u64 {
+    // SAFETY: The device is valid.
+    unsafe { bindings::rust_dma_heap_device_dma_mask(raw_device(device)) }
 }
 
 /// Returns the most bytes that one mapping of `device` may have, [`None`] if any number.

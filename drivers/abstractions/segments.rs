@@ -26,6 +26,35 @@ const MAX_ENTRY_PAGES: usize = u32::MAX as usize >> PAGE_SHIFT;
 /// What `pci_device_add()`, of `drivers/pci/probe.c`, sets as the longest segment of each device.
 const PCI_MAX_SEGMENT: u32 = 65536;
 
+/// Returns the most bytes of one entry that `device`'s driver asked for, or [`None`].
+///
+/// A driver that set nothing gets no limit, although `dma_get_max_seg_size()` says 64 KiB then:
+/// importers that want one contiguous range never set it, and refuse more than one entry. 64 KiB are
+/// no driver's word on a PCI device either: the PCI core sets them on each.
+pub(crate) fn max_segment(device: &Device) -> Option<usize> {
+    let dev = raw_device(device);
+
+    // SAFETY: The device is valid.
+    let max_segment = unsafe { bindings::rust_dma_heap_max_segment_size(dev) };
+    // SAFETY: The device is valid.
+    let is_pci = unsafe { bindings::rust_dma_heap_device_is_pci(dev) };
+
+    match max_segment {
+        0 => None,
+        PCI_MAX_SEGMENT if is_pci => None,
+        bytes => Some(bytes as usize),
+    }
+}
+
+/// Returns the power of two, less one, of which no multiple is inside an entry for `device`, or
+/// [`None`] if any may be.
+pub(crate) fn boundary_mask(device: &Device) -> Option<usize> {
+    // SAFETY: The device is valid.
+    let mask = unsafe { bindings::rust_dma_heap_segment_boundary_mask(raw_device(device)) };
+
+    Some(mask).filter(|&mask| mask != usize::MAX)
+}
+
 /// What a device demands of each scatterlist entry, in pages.
 ///
 /// # Invariants
@@ -42,46 +71,27 @@ pub(crate) struct SegmentLimits {
 impl SegmentLimits {
     /// Returns what `device`'s driver really set, and what a bounce buffer can hold if `reach` is by
     /// one.
-    ///
-    /// A driver that set nothing gets no limit, although `dma_get_max_seg_size()` says 64 KiB then:
-    /// importers that want one contiguous range never set it, and refuse more than one entry. 64 KiB
-    /// are no driver's word on a PCI device either: the PCI core sets them on each.
     pub(crate) fn of(device: &Device, reach: Reach) -> Self {
-        let dev = raw_device(device);
-
-        // SAFETY: The device is valid.
-        let max_segment = unsafe { bindings::rust_dma_heap_max_segment_size(dev) };
-        // SAFETY: The device is valid.
-        let boundary_mask = unsafe { bindings::rust_dma_heap_segment_boundary_mask(dev) };
-        // SAFETY: The device is valid.
-        let is_pci = unsafe { bindings::rust_dma_heap_device_is_pci(dev) };
-
-        let max_segment = match max_segment {
-            0 => None,
-            PCI_MAX_SEGMENT if is_pci => None,
-            bytes => Some(bytes as usize),
-        };
         let max_mapping = match reach {
             Reach::MayBounce => dma_limits::max_mapping(device),
             _ => None,
         };
 
         Self::new(
-            max_segment
+            max_segment(device)
                 .unwrap_or(usize::MAX)
                 .min(max_mapping.unwrap_or(usize::MAX)),
-            boundary_mask,
+            boundary_mask(device),
         )
     }
 
     /// Turns bytes into pages. Limits below a page become one: a dma-buf has no smaller entries.
-    fn new(max_len: usize, boundary_mask: usize) -> Self {
+    fn new(max_len: usize, boundary_mask: Option<usize>) -> Self {
         // INVARIANT: `clamp()` keeps the range. A boundary mask is a power of two less one.
         Self {
             max_pages: (max_len >> PAGE_SHIFT).clamp(1, MAX_ENTRY_PAGES),
-            boundary_pages: (boundary_mask >> PAGE_SHIFT)
-                .checked_add(1)
-                .filter(|_| boundary_mask != usize::MAX)
+            boundary_pages: boundary_mask
+                .map(|mask| (mask >> PAGE_SHIFT) + 1)
                 .filter(|pages| pages.is_power_of_two()),
         }
     }
@@ -123,6 +133,11 @@ pub(super) fn of_blocks(
         }),
         limits,
     )
+}
+
+/// Returns how many entries a device without limits gets of `blocks`.
+pub(crate) fn count(blocks: &BlockList) -> usize {
+    of_blocks(blocks, SegmentLimits::new(usize::MAX, None)).count()
 }
 
 impl<I: Iterator<Item = Segment>> Segments<I> {

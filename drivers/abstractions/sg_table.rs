@@ -12,6 +12,7 @@ use super::{
     bindings,
     block_list::BlockList,
     device::raw_device,
+    dma_limits::dma_mask,
     segments::{
         self,
         SegmentLimits, //
@@ -171,12 +172,11 @@ impl SgTable {
             return Err(EBUSY);
         }
 
-        let dev = raw_device(&this.device);
-
-        // SAFETY: The device is valid.
-        if !unsafe { bindings::rust_dma_heap_device_has_dma_mask(dev) } {
+        if dma_mask(&this.device) == 0 {
             return Err(EINVAL);
         }
+
+        let dev = raw_device(&this.device);
 
         // A direction keeps no device from writing.
         this.blocks.mark_all();

@@ -53,6 +53,11 @@ pub(crate) fn rest() {
 pub(crate) fn wait(time: Delta) -> Result {
     // SAFETY: Called from task context, where sleeping is allowed.
     unsafe { bindings::schedule_timeout_killable(jiffies::from_delta(time) as isize) };
+    check_alive()
+}
+
+/// Returns `EINTR` if the calling task is about to be killed.
+pub(crate) fn check_alive() -> Result {
     if fatal_signal_pending() {
         return Err(EINTR);
     }

@@ -86,6 +86,29 @@ pub(crate) fn faux_device(registration: &faux::Registration) -> &Device<Bound> {
     }
 }
 
+/// The function that shows an attribute of a kobject.
+type KobjShow = unsafe extern "C" fn(
+    *mut bindings::kobject,
+    *mut bindings::kobj_attribute,
+    *mut c_char,
+) -> isize;
+
+/// Returns `attribute` with a function that shows it. Since 7.3 there are two kinds of those.
+pub(super) const fn with_show(
+    mut attribute: bindings::kobj_attribute,
+    show: KobjShow,
+) -> bindings::kobj_attribute {
+    #[cfg(kernel_has_const_kobj_attribute)]
+    {
+        attribute.__bindgen_anon_1.show = Some(show);
+    }
+    #[cfg(not(kernel_has_const_kobj_attribute))]
+    {
+        attribute.show = Some(show);
+    }
+    attribute
+}
+
 /// What the test importer needs of PCI devices.
 #[cfg(CONFIG_PCI)]
 #[allow(

@@ -33,14 +33,25 @@ use super::Export;
 use crate::abstractions::{
     block_list::BlockList,
     device,
-    dma_limits::Reach,
+    dma_limits::{
+        self,
+        Reach, //
+    },
     iommu::{
         Domain,
         DomainId, //
     },
     rate_limit,
-    segments::SegmentLimits,
-    sg_table::SgTable, //
+    segments::{
+        self,
+        SegmentLimits, //
+    },
+    sg_table::SgTable,
+    uapi::{
+        self,
+        AttachmentDescription,
+        ATTACHMENT_KEPT, //
+    }, //
 };
 use core::pin::Pin;
 use kernel::{
@@ -415,6 +426,27 @@ impl Attachment {
         drop(primary);
         if was_mapped {
             Domain::flush_if_lazy(&self.device);
+        }
+    }
+
+    /// Tells of the device, what it demands and what it has of the buffer.
+    pub(super) fn describe(&self) -> AttachmentDescription {
+        let tables = self.tables.lock();
+        let maps = usize::from(tables.primary_is_lent) + tables.duplicates;
+
+        drop(tables);
+        AttachmentDescription {
+            device: uapi::name(self.device.name()),
+            dma_mask: dma_limits::dma_mask(&self.device),
+            max_segment: segments::max_segment(&self.device).unwrap_or(0) as u64,
+            boundary_mask: segments::boundary_mask(&self.device)
+                .map_or(u64::MAX, |mask| mask as u64),
+            maps: maps as u32,
+            flags: if self.idle.is_kept.load(Relaxed) {
+                ATTACHMENT_KEPT
+            } else {
+                0
+            },
         }
     }
 

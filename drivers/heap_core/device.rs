@@ -8,6 +8,7 @@ use super::{
         Command,
         Request, //
     },
+    describe,
     Heap, //
 };
 use crate::{
@@ -55,6 +56,9 @@ impl HeapDevice {
             None => Account::of_machine()?,
         };
 
+        if let Some(pool) = heap.pool() {
+            pool.ledger().set_name((*name).try_into()?);
+        }
         Ok(Arc::new(
             Self {
                 export: Arc::new(Export::new(name, attachments), GFP_KERNEL)?,
@@ -96,7 +100,21 @@ impl HeapDevice {
         let charge = self.account.charge(bytes)?;
         let blocks = self.heap.allocate(nr_pages)?;
 
-        DmaBuf::export(Buffer::new(self.export.clone(), blocks, charge), file_flags)
+        Buffer::export(self.export.clone(), blocks, charge, file_flags)
+    }
+
+    /// `DMA_HEAP_IOCTL_ALLOC`. May sleep.
+    fn allocate_for(&self, command: u32, argument: UserPtr) -> Result {
+        let command = Command::decode(command)?;
+        let allocation = command.read(argument)?;
+        let request = allocation.check()?;
+        let result = self.serve(&request, &command, allocation, argument);
+
+        match result {
+            Ok(()) => self.allocations.add(1),
+            Err(_) => self.failures.add(1),
+        }
+        result
     }
 
     /// Answers a checked request. May sleep.
@@ -122,19 +140,11 @@ impl HeapDevice {
 #[vtable]
 impl FileOperations for HeapDevice {
     fn ioctl(&self, command: u32, argument: UserPtr) -> Result<isize> {
-        let command = Command::decode(command)?;
-        let allocation = command.read(argument)?;
-        let request = allocation.check()?;
-
-        match self.serve(&request, &command, allocation, argument) {
-            Ok(()) => {
-                self.allocations.add(1);
-                Ok(0)
-            }
-            Err(error) => {
-                self.failures.add(1);
-                Err(error)
-            }
+        if describe::is_meant(command) {
+            describe::answer(command, argument)?;
+        } else {
+            self.allocate_for(command, argument)?;
         }
+        Ok(0)
     }
 }

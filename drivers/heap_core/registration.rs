@@ -7,6 +7,10 @@ use super::{
     debug,
     device::HeapDevice,
     names::NamePolicy,
+    total_pools::{
+        self,
+        TotalPoolsFile, //
+    },
     HeapDescription, //
 };
 use crate::{
@@ -51,6 +55,7 @@ pub(crate) struct RegisteredHeaps {
     _devices: KVec<ClassDevice<DmaHeapDirectory, HeapDevice>>,
     _counters: KVec<Pin<KBox<Scope<Arc<HeapDevice>>>>>,
     _debugfs: Dir,
+    _total_pools: Option<TotalPoolsFile>,
     _attachments: AllAttachments,
 }
 
@@ -95,12 +100,15 @@ impl RegisteredHeaps {
             nodes.push(heap, GFP_KERNEL)?;
         }
 
+        let total_pools = total_pools::file()?;
+
         Ok(Self {
             // The last step: an open node must not see a module whose load fails.
             _nodes: CharDevices::add(numbers, nodes)?,
             _devices: devices,
             _counters: counters,
             _debugfs: debugfs,
+            _total_pools: total_pools,
             _attachments: attachments,
         })
     }

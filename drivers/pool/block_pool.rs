@@ -124,7 +124,7 @@ impl BlockPool {
 
             if let Some(missed) = missed.get_mut(n).filter(|_| new > 0) {
                 *missed = new >> order;
-                self.nodes.ledger.misses.add(bytes(new));
+                self.nodes.ledger.note_miss(new);
             }
         }
         if list.nr_pages() < nr_pages {
@@ -163,7 +163,7 @@ impl BlockPool {
                 while let Some(block) = zeroed.pop() {
                     // One that is not fit any more goes back.
                     if let Ok(block) = block.recheck() {
-                        ledger.hits.add(bytes(block.nr_pages()));
+                        ledger.note_hit(block.nr_pages());
                         list.push(block)?;
                     }
                 }
@@ -181,8 +181,8 @@ impl BlockPool {
             }
             while let Some(block) = dirty.pop() {
                 if let Ok(block) = block.recheck() {
-                    ledger.hits.add(bytes(block.nr_pages()));
-                    ledger.zeroed_inline.add(bytes(block.nr_pages()));
+                    ledger.note_hit(block.nr_pages());
+                    ledger.note_zeroed_inline(block.nr_pages());
                     list.push(block.zero().map_err(|_| EINTR)?)?;
                 }
             }

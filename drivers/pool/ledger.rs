@@ -3,21 +3,38 @@
 //! How much a pool keeps, may keep, and has done.
 
 use crate::{
-    abstractions::versions::millis_ceil,
+    abstractions::{
+        trace,
+        versions::millis_ceil, //
+    },
     counter::Counter, //
 };
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        SetOnce, //
     },
     time::Delta, //
 };
 
+/// What all pools keep, in bytes.
+static HELD: Atomic<u64> = Atomic::new(0);
+
+/// Returns what all pools keep, in bytes.
+pub(crate) fn held_by_all() -> u64 {
+    HELD.load(Relaxed)
+}
+
 /// The sums of one pool. Counters are in bytes unless they say otherwise.
 pub(crate) struct Ledger {
+    /// The heap's, for tracepoints.
+    name: SetOnce<CString>,
     cap: Atomic<u64>,
     held: Atomic<u64>,
     trim_ms: Atomic<u64>,
@@ -49,6 +66,7 @@ impl Ledger {
     /// `cap` is in bytes; `trim` is how long something idle is kept at least.
     pub(super) fn new(cap: u64, trim: Delta) -> Self {
         Self {
+            name: SetOnce::new(),
             cap: Atomic::new(cap),
             held: Atomic::new(0),
             trim_ms: Atomic::new(millis_ceil(trim).max(0) as u64),
@@ -63,6 +81,45 @@ impl Ledger {
             reclaimed: Counter::new(),
             reclaimed_since: Atomic::new(0),
         }
+    }
+
+    /// Says whose pool it is, once.
+    pub(crate) fn set_name(&self, heap: CString) {
+        self.name.populate(heap);
+    }
+
+    fn name(&self) -> &CStr {
+        self.name.as_ref().map_or(c"", |name| name)
+    }
+
+    /// Notes that `nr_pages` pages of a new buffer came from the pool.
+    pub(super) fn note_hit(&self, nr_pages: usize) {
+        self.hits.add(bytes(nr_pages));
+        trace::pool_hit(self.name(), bytes(nr_pages));
+    }
+
+    /// Notes that they did not.
+    pub(super) fn note_miss(&self, nr_pages: usize) {
+        self.misses.add(bytes(nr_pages));
+        trace::pool_miss(self.name(), bytes(nr_pages));
+    }
+
+    /// Notes that whoever needs them had to zero `nr_pages` pages.
+    pub(super) fn note_zeroed_inline(&self, nr_pages: usize) {
+        self.zeroed_inline.add(bytes(nr_pages));
+        trace::pool_zero(self.name(), bytes(nr_pages));
+    }
+
+    /// Notes that the background had zeroed them.
+    pub(super) fn note_zeroed_background(&self, nr_pages: usize) {
+        self.zeroed_background.add(bytes(nr_pages));
+        trace::pool_zero(self.name(), bytes(nr_pages));
+    }
+
+    /// Notes that `nr_pages` pages went back because they were idle.
+    pub(super) fn note_trimmed(&self, nr_pages: usize) {
+        self.trimmed.add(bytes(nr_pages));
+        trace::pool_trim(self.name(), bytes(nr_pages));
     }
 
     /// Returns how much may be kept, in bytes.
@@ -111,7 +168,11 @@ impl Ledger {
                 .held
                 .cmpxchg(held, held + granted * PAGE_SIZE as u64, Relaxed)
             {
-                Ok(_) => return granted as usize,
+                Ok(_) => {
+                    let _ = HELD.fetch_add(granted * PAGE_SIZE as u64, Relaxed);
+
+                    return granted as usize;
+                }
                 Err(now) => held = now,
             }
         }
@@ -130,11 +191,15 @@ impl Ledger {
     /// Gives the room of `nr_pages` pages back.
     pub(super) fn release(&self, nr_pages: usize) {
         let _ = self.held.fetch_sub(bytes(nr_pages), Relaxed);
+        let _ = HELD.fetch_sub(bytes(nr_pages), Relaxed);
     }
 
     /// Notes that `nr_pages` pages went back because the machine needed them.
     pub(super) fn note_reclaimed(&self, nr_pages: usize) {
         self.reclaimed.add(bytes(nr_pages));
+        if nr_pages > 0 {
+            trace::pool_reclaim(self.name(), bytes(nr_pages));
+        }
         let _ = self.reclaimed_since.fetch_add(nr_pages, Relaxed);
     }
 

@@ -447,7 +447,7 @@ impl NodePool {
                 let block = block.and_then(|block| block.zero().ok());
 
                 match block.map(|block| zeroed.push(block.keep())) {
-                    Some(Ok(())) => self.ledger.zeroed_background.add(bytes(nr_pages)),
+                    Some(Ok(())) => self.ledger.note_zeroed_background(nr_pages),
                     _ => self.taken(nr_pages),
                 }
             }
@@ -557,7 +557,7 @@ impl NodePool {
                             break;
                         }
                         remaining = remaining.saturating_sub(freed);
-                        self.ledger.trimmed.add(bytes(freed));
+                        self.ledger.note_trimmed(freed);
                         task::rest();
                     }
                 }

@@ -283,7 +283,7 @@ impl Runs {
                 block.and_then(|block| block.zero_while(|| !self.let_go.load(Relaxed)).ok());
 
             if let Some(block) = zeroed.filter(|_| self.living.load(Relaxed) > 0) {
-                self.ledger.zeroed_background.add(bytes(nr_pages));
+                self.ledger.note_zeroed_background(nr_pages);
                 // Freed if its room was taken meanwhile.
                 let _ = self.put(Run {
                     block: ReturnedBlock::Zeroed(block.keep()),
@@ -305,7 +305,7 @@ impl Background for Runs {
         // What was being zeroed when the cap was lowered.
         self.free_until(|_| self.ledger.excess() == 0);
         while let Some(run) = self.take(|run| run.kept(now) >= trim) {
-            self.ledger.trimmed.add(bytes(run.nr_pages()));
+            self.ledger.note_trimmed(run.nr_pages());
         }
         if self.zero_one() {
             return Some(Delta::ZERO);
@@ -404,13 +404,13 @@ impl RunPool {
             let block = match run.block {
                 ReturnedBlock::Zeroed(block) => block.recheck().ok().map(Ok),
                 ReturnedBlock::Dirty(block) => block.recheck().ok().map(|block| {
-                    runs.ledger.zeroed_inline.add(bytes(nr_pages));
+                    runs.ledger.note_zeroed_inline(nr_pages);
                     block.zero().map_err(|_| EINTR)
                 }),
             };
 
             if let Some(block) = block {
-                runs.ledger.hits.add(bytes(nr_pages));
+                runs.ledger.note_hit(nr_pages);
                 return Some(block.map(|block| (block, kept_before)));
             }
             runs.look_after_aside();
@@ -428,7 +428,7 @@ impl RunPool {
         runs.look_after_aside();
         let block = block?;
 
-        runs.ledger.misses.add(bytes(nr_pages));
+        runs.ledger.note_miss(nr_pages);
         Ok((block.zero().map_err(|_| EINTR)?, Delta::ZERO))
     }
 }
@@ -483,19 +483,19 @@ impl Home for WayBack {
         let is_last = runs.living.fetch_sub(self.nr_pages, Full) == self.nr_pages;
 
         blocks.for_each(|block| {
-            let length = bytes(block.nr_pages());
+            let nr_pages = block.nr_pages();
             let counter = match &block {
                 ReturnedBlock::Zeroed(_) => &ledger.returned_zeroed,
                 ReturnedBlock::Dirty(_) => &ledger.returned_dirty,
             };
 
-            counter.add(length);
+            counter.add(bytes(nr_pages));
             // One that is not kept is freed by its drop.
             if is_last {
                 return;
             }
             if left <= Delta::ZERO {
-                ledger.trimmed.add(length);
+                ledger.note_trimmed(nr_pages);
                 return;
             }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parent.parent.parent
 NOT_RUN = "# not run by a test"
 PLACES = {"lab", "suite", "suite importer", "install", "machine", "source", "remove",
-          "unit", "podman", "apparmor", "desktop"}
+          "unit", "podman", "apparmor", "desktop", "trace"}
 # Installing ends with it; what starts the machine again is the test.
 REBOOT = "sudo reboot"
 

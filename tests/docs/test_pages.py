@@ -144,6 +144,14 @@ def test_abi_is_what_tuning_says() -> None:
     assert sorted(counters) == sorted(names(table("docs/tuning.md", "file", "unit", "counts")))
 
 
+def test_tracepoints_are_the_headers() -> None:
+    header = (SOURCE / "include/rust_dma_heap_trace.h").read_text()
+    events = re.findall(r"^(?:TRACE_EVENT|DEFINE_EVENT)\((?:\w+, )?(dma_heap_\w+),", header, re.M)
+    assert len(events) >= 8
+    table_of_events = table("docs/tuning.md", "event of `dmabuf_heap`", "when", "fields")
+    assert sorted(names(table_of_events)) == sorted(events)
+
+
 def test_parameters_are_the_modules() -> None:
     parameters = re.findall(r"^        (\w+): \w+ \{$",
                             (SOURCE / "drivers/rust_dma_heap.rs").read_text(), re.M)

@@ -108,7 +108,9 @@ fn direction(word: u64) -> Result<DataDirection> {
 }
 
 fn dma_buf(word: u64) -> Result<Arc<DmaBuf>> {
-    DmaBuf::from_fd(i32::try_from(word).map_err(|_| EBADF)?)
+    let dma_buf = DmaBuf::from_fd(i32::try_from(word).map_err(|_| EBADF)?)?;
+
+    Ok(Arc::new(dma_buf, GFP_KERNEL)?)
 }
 
 /// Copies `len` bytes from `offset` on to the caller, in steps that `read` fills.

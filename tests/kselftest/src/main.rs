@@ -15,6 +15,7 @@ mod camera;
 mod child;
 mod coherence;
 mod contended_area;
+mod describe;
 mod device;
 mod dirty_tracking;
 mod edu;
@@ -87,6 +88,7 @@ const TOPICS: &[Topic] = &[
     ("pool-eviction", pool_eviction::TESTS),
     ("numa", numa::TESTS),
     ("importer", importer::TESTS),
+    ("describe", describe::TESTS),
     ("mapping-cache", mapping_cache::TESTS),
     ("coherence", coherence::TESTS),
     ("edu", edu::TESTS),

@@ -7,7 +7,7 @@ traces() {
 	for file in /proc/devices /proc/misc; do
 		sed "s|^|$file: |" "$file"
 	done
-	for dir in /sys/class /sys/module /sys/devices/virtual /sys/kernel/debug /dev /dev/dma_heap; do
+	for dir in /sys/class /sys/module /sys/devices/virtual /sys/kernel /sys/kernel/debug /dev /dev/dma_heap; do
 		ls -1 "$dir" 2>/dev/null | sed "s|^|$dir/|"
 	done
 }

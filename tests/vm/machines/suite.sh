@@ -40,6 +40,7 @@ for heap in $heaps; do
 done
 test_in_vm attributes
 test_in_vm attributes-bad-input
+test_in_vm tracepoints
 # shellcheck disable=SC2086 # words
 test_in_vm documents ${importer_parameters:-}
 # shellcheck disable=SC2086 # words

@@ -102,6 +102,12 @@ pub enum Error {
         /// Why that failed.
         errno: Errno,
     },
+    /// A heap's node did not say what a buffer is.
+    #[error("cannot ask what a buffer is: {errno}; {}", describe_advice(*errno))]
+    Describe {
+        /// Why that failed.
+        errno: Errno,
+    },
     /// A descriptor is not that of a dma-buf.
     #[error("the descriptor is not a dma-buf; pass one that a heap or a driver exported")]
     NotADmaBuf,
@@ -172,6 +178,7 @@ impl Error {
             | Self::Map { errno, .. }
             | Self::Sync { errno, .. }
             | Self::SetName { errno, .. }
+            | Self::Describe { errno }
             | Self::Take { errno, .. }
             | Self::Share { errno }
             | Self::ImporterOpen { errno }
@@ -240,6 +247,20 @@ fn map_advice(errno: Errno) -> &'static str {
         Errno::NOMEM => "the address space or the number of mappings is used up: unmap something",
         Errno::NODEV => "this buffer cannot be mapped by the CPU",
         Errno::OVERFLOW => "the range does not fit this process's address space",
+        _ => "the kernel log may tell more (`dmesg`)",
+    }
+}
+
+fn describe_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::INVAL | Errno::NOTTY => {
+            "the node is one of the kernel's own heaps: ask that of a heap of the module \
+             rust_dma_heap"
+        }
+        Errno::XDEV => {
+            "it came from another exporter, and debugfs (dma_buf/bufinfo) has what is \
+                        known of it"
+        }
         _ => "the kernel log may tell more (`dmesg`)",
     }
 }

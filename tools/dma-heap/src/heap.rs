@@ -3,6 +3,7 @@
 //! An open heap and allocating from it.
 
 use crate::buffer::Buffer;
+use crate::describe::Description;
 use crate::discover::HEAP_DIR;
 use crate::error::Error;
 use crate::sys::ioctl;
@@ -132,6 +133,16 @@ impl Heap {
                 }
             })?;
         Buffer::from_alloc(fd, options)
+    }
+
+    /// Asks what a buffer is that any heap of the module made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Describe`]: EXDEV if another exporter made it, EINVAL if this is a heap of the
+    /// kernel's own, or the descriptor no dma-buf.
+    pub fn describe(&self, buffer: impl AsFd) -> Result<Description, Error> {
+        Description::ask(self.node.as_fd(), buffer.as_fd())
     }
 
     /// Opens the heap for raw requests, for tests of the kernel.

@@ -65,6 +65,7 @@
 mod access;
 mod buffer;
 pub mod capture;
+mod describe;
 mod discover;
 mod error;
 mod heap;
@@ -87,6 +88,8 @@ pub use access::Writable;
 pub use access::Write;
 pub use access::WriteGuard;
 pub use buffer::Buffer;
+pub use describe::AttachedDevice;
+pub use describe::Description;
 pub use discover::Attributes;
 pub use discover::HEAP_DIR;
 pub use discover::HeapInfo;

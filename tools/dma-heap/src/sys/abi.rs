@@ -2,7 +2,7 @@
 
 //! Numbers and structures of the kernel's ABI.
 //!
-//! C headers: `linux/dma-heap.h`, `linux/dma-buf.h`.
+//! C headers: `linux/dma-heap.h`, `linux/dma-buf.h`, and uapi/linux/rust-dma-heap.h of the module.
 
 use rustix::ioctl::Opcode;
 use rustix::ioctl::opcode;
@@ -43,11 +43,75 @@ pub struct SyncFileData {
     pub fd: i32,
 }
 
+/// Bytes of a name in the structures below, with the NUL at its end.
+pub const RUST_DMA_HEAP_NAME_LEN: usize = 64;
+
+/// The driver has unmapped the buffer, and the mapping is kept.
+pub const RUST_DMA_HEAP_ATTACHMENT_KEPT: u32 = 1;
+
+/// An attached device, in the answer of [`RUST_DMA_HEAP_IOCTL_DESCRIBE`].
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttachmentData {
+    /// Its name.
+    pub device: [u8; RUST_DMA_HEAP_NAME_LEN],
+    /// The highest address that it can put out; 0 if it does no DMA.
+    pub dma_mask: u64,
+    /// Bytes of one DMA range, as its driver demands; 0 if any.
+    pub max_segment: u64,
+    /// No range crosses a multiple of this and one; all ones if any may.
+    pub boundary_mask: u64,
+    /// How often it is mapped now.
+    pub maps: u32,
+    /// [`RUST_DMA_HEAP_ATTACHMENT_KEPT`].
+    pub flags: u32,
+}
+
+impl AttachmentData {
+    /// Room for one.
+    pub const EMPTY: Self = Self {
+        device: [0; RUST_DMA_HEAP_NAME_LEN],
+        dma_mask: 0,
+        max_segment: 0,
+        boundary_mask: 0,
+        maps: 0,
+        flags: 0,
+    };
+}
+
+/// The argument of [`RUST_DMA_HEAP_IOCTL_DESCRIBE`].
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescriptionData {
+    /// The dma-buf.
+    pub fd: i32,
+    /// No flag is defined: zero.
+    pub flags: u32,
+    /// Where there is room for attached devices.
+    pub attachments: u64,
+    /// Bytes of one of them.
+    pub attachment_size: u32,
+    /// For how many there is room, and then how many there are.
+    pub nr_attachments: u32,
+    /// Bytes of the buffer.
+    pub size: u64,
+    /// Blocks of memory that it is made of.
+    pub nr_blocks: u64,
+    /// Physically contiguous ranges that they make.
+    pub nr_segments: u64,
+    /// The heap that it came from.
+    pub heap: [u8; RUST_DMA_HEAP_NAME_LEN],
+}
+
 /// The type byte of heap ioctls.
 pub const DMA_HEAP_IOC_MAGIC: u8 = b'H';
 /// Allocate a buffer.
 pub const DMA_HEAP_IOCTL_ALLOC: Opcode =
     opcode::read_write::<AllocationData>(DMA_HEAP_IOC_MAGIC, 0);
+
+/// Describe a buffer of the module rust_dma_heap.
+pub const RUST_DMA_HEAP_IOCTL_DESCRIBE: Opcode =
+    opcode::read_write::<DescriptionData>(DMA_HEAP_IOC_MAGIC, 0x80);
 
 /// Start or end CPU access.
 pub const DMA_BUF_IOCTL_SYNC: Opcode = opcode::write::<SyncData>(b'b', 0);
@@ -88,11 +152,19 @@ mod tests {
         assert_eq!(offset_of!(AllocationData, heap_flags), 16);
         assert_eq!(size_of::<SyncData>(), 8);
         assert_eq!(size_of::<SyncFileData>(), 8);
+        assert_eq!(size_of::<AttachmentData>(), 96);
+        assert_eq!(offset_of!(AttachmentData, dma_mask), 64);
+        assert_eq!(offset_of!(AttachmentData, maps), 88);
+        assert_eq!(size_of::<DescriptionData>(), 112);
+        assert_eq!(offset_of!(DescriptionData, attachments), 8);
+        assert_eq!(offset_of!(DescriptionData, nr_attachments), 20);
+        assert_eq!(offset_of!(DescriptionData, heap), 48);
     }
 
     #[test]
     fn numbers() {
         assert_eq!(DMA_HEAP_IOCTL_ALLOC, 0xc018_4800);
+        assert_eq!(RUST_DMA_HEAP_IOCTL_DESCRIBE, 0xc070_4880);
         assert_eq!(DMA_BUF_IOCTL_SYNC, 0x4008_6200);
         assert_eq!(DMA_BUF_IOCTL_EXPORT_SYNC_FILE, 0xc008_6202);
         assert_eq!(DMA_BUF_IOCTL_IMPORT_SYNC_FILE, 0x4008_6203);

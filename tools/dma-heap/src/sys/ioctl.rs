@@ -4,6 +4,8 @@
 
 use super::abi;
 use super::abi::AllocationData;
+use super::abi::AttachmentData;
+use super::abi::DescriptionData;
 use super::abi::SyncData;
 use super::abi::SyncFileData;
 use rustix::io::Errno;
@@ -43,6 +45,46 @@ pub fn alloc(heap: BorrowedFd<'_>, len: u64, fd_flags: u32, heap_flags: u64) -> 
     unsafe { rustix::ioctl::ioctl(heap, request) }?;
     adopt(data.fd)
 }
+
+/// Asks the node of a heap what a buffer is. There is room for `room` attached devices; of more,
+/// only the number in the answer tells.
+///
+/// # Errors
+///
+/// Whatever the ioctl returns: EINVAL from a node of the kernel's own heaps, EXDEV for a buffer
+/// that is not of the module.
+pub fn describe(
+    heap: BorrowedFd<'_>,
+    dmabuf: BorrowedFd<'_>,
+    room: u16,
+) -> Result<(DescriptionData, Vec<AttachmentData>)> {
+    let mut attachments = vec![AttachmentData::EMPTY; usize::from(room)];
+    let mut data = DescriptionData {
+        fd: dmabuf.as_raw_fd(),
+        flags: 0,
+        // Lossless: an address has at most 64 bits on every Linux.
+        attachments: attachments.as_mut_ptr().expose_provenance() as u64,
+        attachment_size: ATTACHMENT_SIZE,
+        nr_attachments: u32::from(room),
+        size: 0,
+        nr_blocks: 0,
+        nr_segments: 0,
+        heap: [0; abi::RUST_DMA_HEAP_NAME_LEN],
+    };
+    // SAFETY: The request number encodes the size and direction of `DescriptionData`, so the kernel
+    // reads and writes no more than `data`, and the array that it names: that is as long as it says.
+    let request = unsafe {
+        Updater::<{ abi::RUST_DMA_HEAP_IOCTL_DESCRIBE }, DescriptionData>::new(&mut data)
+    };
+    // SAFETY: As above; the call has no other effect on this process's memory.
+    unsafe { rustix::ioctl::ioctl(heap, request) }?;
+    attachments.truncate(usize::try_from(data.nr_attachments).unwrap_or(usize::MAX));
+    Ok((data, attachments))
+}
+
+/// Bytes of an entry, as the kernel is told.
+const ATTACHMENT_SIZE: u32 = 96;
+const _: () = assert!(size_of::<AttachmentData>() == ATTACHMENT_SIZE as usize);
 
 /// Takes the file descriptor that a successful allocation has just returned.
 pub(super) fn adopt(fd: u32) -> Result<OwnedFd> {

@@ -142,14 +142,81 @@ impl RawHeap {
     /// # Errors
     ///
     /// Whatever the ioctl returns; E2BIG if `argument` is larger than a
-    /// request number can tell.
+    /// request number can tell. ENOSYS, without a call, for a request to
+    /// [describe](Self::describe) a buffer: its argument names other memory.
     pub fn ioctl(
         &self,
         request: Opcode,
         argument: &mut [u8],
         kind: Argument,
     ) -> Result<Option<OwnedFd>> {
+        if names_memory(request) {
+            return Err(Errno::NOSYS);
+        }
         let before = fd_member(argument);
+        self.send(request, argument, kind)?;
+        match fd_member(argument) {
+            // A number that was there before the call is not a new one, and
+            // may have an owner.
+            Some(fd) if before != Some(fd) && is_dmabuf(fd) => adopt(fd).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sends `request`, a `RUST_DMA_HEAP_IOCTL_DESCRIBE` of any size, with a copy of `argument` as
+    /// [`Self::ioctl`] does. Its member `attachments` is set to memory that holds a copy of
+    /// `entries`, or, if there are none, cannot be accessed. On success, both hold what the kernel
+    /// left there.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the ioctl returns; E2BIG, without a call, if `argument` is larger than a request
+    /// number can tell, or asks for more than `entries` can take.
+    pub fn describe(
+        &self,
+        request: Opcode,
+        argument: &mut [u8],
+        kind: Argument,
+        entries: &mut [u8],
+    ) -> Result<()> {
+        let member = |at: usize| {
+            let bytes = argument.get(at..at + 4).and_then(|it| it.try_into().ok());
+            u64::from(bytes.map_or(0, u32::from_ne_bytes))
+        };
+        let scratch = Scratch::new()?;
+        let access = if entries.is_empty() {
+            MprotectFlags::empty()
+        } else if member(16) * member(20) > entries.len() as u64 || entries.len() > scratch.len {
+            return Err(Errno::TOOBIG);
+        } else {
+            MprotectFlags::READ | MprotectFlags::WRITE
+        };
+        // SAFETY: The scratch memory is writable, as long as `entries` at least, and no part of it.
+        unsafe {
+            scratch
+                .base
+                .copy_from_nonoverlapping(NonNull::from(&*entries).cast(), entries.len())
+        };
+        scratch.protect(0, access)?;
+        if let Some(address) = argument.get_mut(8..16) {
+            let base = scratch.base.as_ptr().expose_provenance() as u64;
+            address.copy_from_slice(&base.to_ne_bytes());
+        }
+        self.send(request, argument, kind)?;
+        if !entries.is_empty() {
+            // SAFETY: As for the copy in.
+            unsafe {
+                scratch
+                    .base
+                    .copy_to_nonoverlapping(NonNull::from(&mut *entries).cast(), entries.len())
+            };
+        }
+        Ok(())
+    }
+
+    /// Sends `request` with a copy of `argument`, whose other memory, if it names any, is scratch
+    /// memory of the caller's.
+    fn send(&self, request: Opcode, argument: &mut [u8], kind: Argument) -> Result<()> {
         if argument.len() > MAX_ARGUMENT {
             return Err(Errno::TOOBIG);
         }
@@ -181,19 +248,14 @@ impl RawHeap {
         //   and which is larger than what any request number can encode.
         // - By the invariant the file is a heap node. A heap and the generic
         //   code before it (which acts on descriptor flags and the like) write
-        //   to the argument and nowhere else in this process.
+        //   to the argument, and to what the caller has seen to.
         unsafe { rustix::ioctl::ioctl(&self.0, any) }?;
         scratch.protect(0, MprotectFlags::READ)?;
         // SAFETY: As for the copy in; the memory is readable now.
         unsafe {
             place.copy_to_nonoverlapping(NonNull::from(&mut *argument).cast(), argument.len())
         };
-        match fd_member(argument) {
-            // A number that was there before the call is not a new one, and
-            // may have an owner.
-            Some(fd) if before != Some(fd) && is_dmabuf(fd) => adopt(fd).map(Some),
-            _ => Ok(None),
-        }
+        Ok(())
     }
 }
 
@@ -201,6 +263,14 @@ impl AsFd for RawHeap {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Whether a request's argument can name other memory: it is one to describe a buffer, and long
+/// enough to have that member.
+fn names_memory(request: Opcode) -> bool {
+    const NUMBER: Opcode = abi::RUST_DMA_HEAP_IOCTL_DESCRIBE & 0xffff;
+    let size = (request >> 16) & 0x3fff;
+    request & 0xffff == NUMBER && size > 24
 }
 
 /// The member `fd` of an allocation's argument, if that is long enough.

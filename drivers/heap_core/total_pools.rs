@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/sys/kernel/dma_heap/total_pools_kb`: what the pools of all heaps keep, in KiB.
+//!
+//! A file of Android's kernels, which its libmeminfo and other tools read.
+
+use crate::{
+    abstractions::{
+        kernel_attribute::{
+            KernelAttribute,
+            KernelNumber, //
+        },
+        path, //
+    },
+    pool, //
+};
+use kernel::prelude::*;
+
+/// The file, until this is dropped.
+pub(super) type TotalPoolsFile = KernelAttribute<TotalPools>;
+
+/// The number in it.
+pub(super) struct TotalPools;
+
+impl KernelNumber for TotalPools {
+    const DIRECTORY: &'static CStr = c"dma_heap";
+    const NAME: &'static CStr = c"total_pools_kb";
+
+    fn show() -> u64 {
+        pool::held_by_all() / 1024
+    }
+}
+
+/// Makes the file, unless the kernel has one of its own. May sleep.
+pub(super) fn file() -> Result<Option<TotalPoolsFile>> {
+    if path::exists(c"/sys/kernel/dma_heap")? {
+        return Ok(None);
+    }
+    TotalPoolsFile::new().map(Some)
+}
