@@ -59,6 +59,30 @@ pub(crate) enum Command {
     /// leads to. Lines in /etc/rust-dma-heap/names come first; the table of this
     /// program is the example of how they look.
     Names(NamesOptions),
+    /// Show every dma-buf of the machine, and who has it
+    ///
+    /// Buffers of any exporter, not only of heaps. FDS is how many descriptors of the
+    /// process lead to the buffer, MAPPED how much of it the process has mapped: a
+    /// buffer whose descriptors are all closed lives on in a mapping. SHARED is in
+    /// how many processes it is. A buffer that no process has is the kernel's alone,
+    /// as a picture on a screen.
+    ///
+    /// Processes of others, and what only the kernel has, are for root to see.
+    Holders(HoldersOptions),
+    /// Show what heaps hold and have done, with rates
+    ///
+    /// The files of each heap in sysfs and debugfs (for root), with their units.
+    /// docs/tuning.md says what a bad value means. --watch shows them again and again,
+    /// with what was added in a second. --prometheus is for the textfile collector of
+    /// node_exporter.
+    Stats(StatsOptions),
+    /// Change a heap's settings, and perhaps make them last
+    ///
+    /// Sizes take units (512M), user_limit also a part of the limit (50%), times as
+    /// well (5s). Until the module is loaded again, or with --save for good: what is
+    /// saved stands in /etc/rust-dma-heap/settings.saved and counts more than lines in
+    /// /etc/rust-dma-heap/settings. Needs root.
+    Set(SetOptions),
     /// Allocate buffers and hold them
     ///
     /// Prints the file descriptor, inode number and size of each buffer, and
@@ -159,6 +183,9 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct ListOptions {
+    /// The heaps: names or paths [default: all]
+    #[arg(value_name = "HEAP", value_parser = parse_heap)]
+    pub(crate) heaps: Vec<String>,
     /// Print JSON: sizes in bytes, times in milliseconds, null for unknown
     #[arg(long)]
     pub(crate) json: bool,
@@ -181,6 +208,86 @@ pub(crate) struct NamesOptions {
     pub(crate) json: bool,
 }
 
+const HOLDERS_EXAMPLES: &str = "\
+Examples:
+  sudo dmaheap holders
+  sudo dmaheap holders camera --by buffer
+  sudo dmaheap holders default_cma_region --json";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{HOLDERS_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct HoldersOptions {
+    /// Only what has to do with this process (its number or name), buffer (its inode
+    /// number or name) or exporter (of a heap: its name)
+    #[arg(value_name = "PID|INODE|NAME")]
+    pub(crate) who: Option<String>,
+    /// What has a line of its own
+    #[arg(long, value_enum, default_value_t = HoldersView::Process)]
+    pub(crate) by: HoldersView,
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["csv", "by"])]
+    pub(crate) json: bool,
+    /// Print CSV
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+/// What a line of `holders` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum HoldersView {
+    /// A buffer of a process
+    Process,
+    /// A buffer, with all its processes and devices
+    Buffer,
+    /// A buffer, with a column for each process
+    Table,
+}
+
+const STATS_EXAMPLES: &str = "\
+Examples:
+  sudo dmaheap stats
+  sudo dmaheap stats system --watch
+  sudo dmaheap stats --watch 10s --json
+  sudo dmaheap stats --prometheus > /var/lib/prometheus/node-exporter/dma_heap.prom";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{STATS_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct StatsOptions {
+    /// The heaps of the module: names that `dmaheap list` shows [default: all]
+    #[arg(value_name = "HEAP", value_parser = parse_heap)]
+    pub(crate) heaps: Vec<String>,
+    /// Show them again each time so much has passed, until a signal [default: 1s]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "1s",
+        value_parser = parse_duration)]
+    pub(crate) watch: Option<Duration>,
+    /// Print JSON, with --watch an object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the text format of Prometheus
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    pub(crate) prometheus: bool,
+}
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  sudo dmaheap set system limit=512M user_limit=50%
+  sudo dmaheap set default_cma_region pool_cap=0 --save";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{SET_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct SetOptions {
+    /// The heap: a name that `dmaheap list` shows, or its node's path
+    #[arg(value_parser = parse_heap)]
+    pub(crate) heap: String,
+    /// limit, user_limit, pool_cap, pool_trim_ms, keep_mappings or map_at_mmap, with its
+    /// value
+    #[arg(value_name = "NAME=VALUE", required = true)]
+    pub(crate) settings: Vec<String>,
+    /// Have them set whenever the heap comes up, too
+    #[arg(long)]
+    pub(crate) save: bool,
+}
+
 const ALLOC_EXAMPLES: &str = "\
 Examples:
   dmaheap alloc system 8M
@@ -193,7 +300,7 @@ pub(crate) struct AllocOptions {
     /// The heap: a name that `dmaheap list` shows, or its node's path
     #[arg(value_parser = parse_heap)]
     pub(crate) heap: String,
-    /// Bytes per buffer: 4096, 4K, 4KiB, 1M, 2G, 1920x1080x4; K is 1024
+    /// Bytes per buffer: 4096, 4K, 4KiB, 1.5M, 2G, 1920x1080x4; K is 1024
     #[arg(value_parser = parse_size)]
     pub(crate) size: Size,
     /// How many buffers

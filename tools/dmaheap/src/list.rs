@@ -93,10 +93,26 @@ impl Row {
     }
 }
 
+/// Each heap once, by the first of its names that was given.
+pub(crate) fn asked_for(names: &[String]) -> Result<Vec<HeapInfo>, dma_heap::Error> {
+    let mut heaps: Vec<HeapInfo> = Vec::new();
+    for name in names {
+        if !heaps.iter().any(|heap| heap.has_name(name)) {
+            heaps.push(HeapInfo::of(name)?);
+        }
+    }
+    Ok(heaps)
+}
+
 /// Lists the heaps.
 pub(crate) fn run(options: &ListOptions) -> anyhow::Result<Outcome> {
     let names = Names::read();
-    let rows: Vec<Row> = dma_heap::heaps()?
+    let heaps = if options.heaps.is_empty() {
+        dma_heap::heaps()?
+    } else {
+        asked_for(&options.heaps)?
+    };
+    let rows: Vec<Row> = heaps
         .into_iter()
         .map(|heap| Row::new(heap, &names))
         .collect();

@@ -7,8 +7,11 @@
 mod alloc;
 mod bench;
 mod cli;
+mod counters;
+mod dma_bufs;
 #[cfg(feature = "documents")]
 mod documents;
+mod holders;
 mod importer;
 mod list;
 mod missing;
@@ -16,7 +19,9 @@ mod names;
 mod output;
 mod owner;
 mod quantity;
+mod set;
 mod settings;
+mod stats;
 mod udev;
 mod verify;
 
@@ -39,6 +44,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::List(options) => list::run(&options),
         Command::Names(options) => names::run(&options),
+        Command::Holders(options) => holders::run(&options),
+        Command::Stats(options) => stats::run(&options),
+        Command::Set(options) => set::run(&options),
         Command::Alloc(options) => alloc::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Bench(options) => bench::run(&options),

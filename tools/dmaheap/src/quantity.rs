@@ -7,8 +7,8 @@ use std::time::Duration;
 /// A size in bytes.
 pub(crate) type Size = u64;
 
-/// Reads a size: a number with a suffix of K, M, G or T (powers of 1024, also
-/// as KiB or KB), or several of those multiplied with `x`.
+/// Reads a size: a number, perhaps with decimals, and a suffix of K, M, G or T
+/// (powers of 1024, also as KiB or KB), or several of those multiplied with `x`.
 pub(crate) fn parse_size(text: &str) -> Result<Size, String> {
     text.split(['x', 'X'])
         .try_fold(1, |product: u64, factor| {
@@ -23,16 +23,18 @@ pub(crate) fn parse_size(text: &str) -> Result<Size, String> {
 }
 
 fn parse_factor(text: &str) -> Result<u64, String> {
+    let too_much = || "more than 64 bits can hold".to_owned();
     let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let digits = text
+        .bytes()
+        .take_while(|byte| byte.is_ascii_digit() || *byte == b'.')
+        .count();
     let (number, suffix) = text.split_at(digits);
-    let number: u64 = match number.parse() {
-        Ok(number) => number,
-        Err(_) if number.is_empty() => {
-            return Err("a size is a number and a suffix, such as 64K or 1M".to_owned());
-        }
-        Err(_) => return Err("more than 64 bits can hold".to_owned()),
-    };
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || decimals.contains('.') || number.ends_with('.') {
+        return Err("a size is a number and a suffix, such as 64K or 1.5M".to_owned());
+    }
+    let whole: u128 = whole.parse().map_err(|_| too_much())?;
     let shift = match suffix.trim_start().to_ascii_uppercase().as_str() {
         "" | "B" => 0,
         "K" | "KB" | "KIB" => 10,
@@ -45,9 +47,16 @@ fn parse_factor(text: &str) -> Result<u64, String> {
             ));
         }
     };
-    number
+    // Tenths of bytes, and what twelve digits do not tell, are nobody's wish.
+    if shift == 0 && !decimals.is_empty() || decimals.len() > 12 {
+        return Err("a size is a whole number of bytes".to_owned());
+    }
+    let parts = 10u128.pow(decimals.len().try_into().unwrap_or(0));
+    let part: u128 = decimals.parse().unwrap_or(0);
+    let bytes = whole
         .checked_mul(1 << shift)
-        .ok_or_else(|| "more than 64 bits can hold".to_owned())
+        .and_then(|it| it.checked_add((part << shift) / parts));
+    bytes.and_then(|it| it.try_into().ok()).ok_or_else(too_much)
 }
 
 /// Reads an offset or an address: as a size, but it may be zero, or hexadecimal
@@ -143,6 +152,9 @@ mod tests {
         assert_eq!(parse_size("3m"), Ok(3 << 20));
         assert_eq!(parse_size("2GB"), Ok(2 << 30));
         assert_eq!(parse_size("1T"), Ok(1 << 40));
+        assert_eq!(parse_size("1.5M"), Ok(3 << 19));
+        assert_eq!(parse_size("0.25 KiB"), Ok(256));
+        assert_eq!(parse_size("1920x1080x1.5K"), Ok(1920 * 1080 * 1536));
         assert_eq!(parse_size("1920x1080x4"), Ok(8_294_400));
         assert_eq!(parse_size("16x1K"), Ok(16384));
         assert_eq!(parse_size("18446744073709551615"), Ok(u64::MAX));
@@ -156,7 +168,11 @@ mod tests {
             "0",
             "0x10",
             "-1",
-            "1.5M",
+            "1.5",
+            "1.M",
+            ".5M",
+            "1.5.5M",
+            "0.0000000000001T",
             "4Q",
             "1x",
             "x1",

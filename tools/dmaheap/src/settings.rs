@@ -11,10 +11,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// What people write, and then what tools have saved, which counts more.
-const FILES: [&str; 2] = [
-    "/etc/rust-dma-heap/settings",
-    "/etc/rust-dma-heap/settings.saved",
-];
+const FILES: [&str; 2] = ["/etc/rust-dma-heap/settings", SAVED];
+
+/// What tools save.
+const SAVED: &str = "/etc/rust-dma-heap/settings.saved";
 
 /// What a value is written in, by the attribute's name.
 const UNITS: [(&str, Unit); 6] = [
@@ -71,14 +71,14 @@ enum Value {
 
 /// An attribute and its value.
 #[derive(Debug, PartialEq, Eq)]
-struct Setting {
+pub(crate) struct Setting {
     attribute: &'static str,
     value: Value,
 }
 
 impl Setting {
     /// Reads NAME=VALUE.
-    fn parse(text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let (name, value) = text
             .split_once('=')
             .with_context(|| format!("{text:?} is not NAME=VALUE"))?;
@@ -152,6 +152,57 @@ pub(crate) fn apply(heap: &Registered) -> anyhow::Result<()> {
     })
 }
 
+/// Gives a heap settings, the limit first: the others may be parts of it.
+pub(crate) fn set(heap: &Registered, settings: &[Setting]) -> anyhow::Result<()> {
+    let (limits, others): (Vec<_>, Vec<_>) =
+        settings.iter().partition(|it| it.attribute == "limit");
+    for setting in limits.into_iter().chain(others) {
+        write(&heap.sysfs, setting.attribute, setting.value)?;
+    }
+    Ok(())
+}
+
+/// Has words NAME=VALUE count whenever the heap comes up. What was saved of the same names before
+/// goes, other lines stay.
+pub(crate) fn save(heap: &str, words: &[String]) -> anyhow::Result<()> {
+    let file = Path::new(SAVED);
+    let context = || format!("cannot write {}", file.display());
+    let before = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(context),
+    };
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).with_context(context)?;
+    }
+    // The new file is whole before it takes the old one's place.
+    let new = file.with_extension("new");
+    std::fs::write(&new, saved(&before, heap, words)).with_context(context)?;
+    std::fs::rename(&new, file).with_context(context)
+}
+
+/// The text of the file with words for a heap saved in it.
+fn saved(before: &str, heap: &str, words: &[String]) -> String {
+    let attribute = |word: &str| word.split('=').next().map(str::to_owned);
+    let replaced: Vec<_> = words.iter().map(|word| attribute(word)).collect();
+    let mut lines: Vec<String> = Vec::new();
+    for line in before.lines() {
+        if line.split_whitespace().next() != Some(heap) {
+            lines.push(line.to_owned());
+            continue;
+        }
+        let left: Vec<&str> = line
+            .split_whitespace()
+            .filter(|word| !replaced.contains(&attribute(word)))
+            .collect();
+        if left.len() > 1 {
+            lines.push(left.join(" "));
+        }
+    }
+    lines.push(format!("{heap} {}", words.join(" ")));
+    lines.join("\n") + "\n"
+}
+
 fn write(sysfs: &Path, attribute: &str, value: Value) -> anyhow::Result<()> {
     let file = sysfs.join(attribute);
     let number = match value {
@@ -161,8 +212,18 @@ fn write(sysfs: &Path, attribute: &str, value: Value) -> anyhow::Result<()> {
             limit / 100 * u64::from(percent) + limit % 100 * u64::from(percent) / 100
         }
     };
-    std::fs::write(&file, number.to_string())
-        .with_context(|| format!("cannot write {number} to {}", file.display()))
+    std::fs::write(&file, number.to_string()).map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::PermissionDenied => "; run as root",
+            ErrorKind::Unsupported => "; the heap keeps nothing warm, so it has no such setting",
+            ErrorKind::NotFound => "; the module is of another version and has no such setting",
+            _ => "",
+        };
+        anyhow::anyhow!(
+            "cannot write {number} to {}: {error}{advice}",
+            file.display()
+        )
+    })
 }
 
 fn number_in(file: &Path) -> Option<u64> {
@@ -232,6 +293,26 @@ mod tests {
         assert_eq!(found, [("pool_cap", Value::Number(1 << 20))]);
         assert_eq!(wrong.len(), 5);
         assert!(wrong.iter().all(|why| why.starts_with("2: ")), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_is_saved_replaces_what_was() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let text = saved("", "system", &words("limit=1G pool_cap=0"));
+        assert_eq!(text, "system limit=1G pool_cap=0\n");
+        let text = saved(
+            &format!("# mine\nsystem-pooled limit=1M\n{text}"),
+            "system",
+            &words("limit=2G"),
+        );
+        assert_eq!(
+            text,
+            "# mine\nsystem-pooled limit=1M\nsystem pool_cap=0\nsystem limit=2G\n"
+        );
+        assert_eq!(
+            saved("system limit=1\n", "system", &words("limit=2")),
+            "system limit=2\n"
+        );
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod sharing;
 use crate::Outcome;
 use crate::cli::VerifyOptions;
 use checks::Verifier;
-use dma_heap::HeapInfo;
 use progress::Progress;
 use report::Report;
 pub(crate) use sharing::RECEIVE;
@@ -22,12 +21,15 @@ pub(crate) use sharing::receive;
 pub(crate) fn run(options: &VerifyOptions) -> anyhow::Result<Outcome> {
     let all = dma_heap::heaps()?;
     if all.is_empty() {
+        if options.json {
+            report::print_no_heap()?;
+        }
         return Ok(Outcome::NoHeap);
     }
     let heaps = if options.heaps.is_empty() {
         all
     } else {
-        asked_for(&options.heaps)?
+        crate::list::asked_for(&options.heaps)?
     };
     let sizes = if options.sizes.is_empty() {
         default_sizes(dma_heap::page_size() as u64)
@@ -50,17 +52,6 @@ pub(crate) fn run(options: &VerifyOptions) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Good
     })
-}
-
-/// Each heap once, by the first of its names that was given.
-fn asked_for(names: &[String]) -> Result<Vec<HeapInfo>, dma_heap::Error> {
-    let mut heaps: Vec<HeapInfo> = Vec::new();
-    for name in names {
-        if !heaps.iter().any(|heap| heap.has_name(name)) {
-            heaps.push(HeapInfo::of(name)?);
-        }
-    }
-    Ok(heaps)
 }
 
 /// A page, a length that is no whole page, a block of each kind, a block and a

@@ -2,6 +2,7 @@
 
 //! Results of `dmaheap verify`, as a table and as JSON.
 
+use crate::missing;
 use crate::output;
 use crate::quantity::format_size;
 use serde::Serialize;
@@ -167,6 +168,17 @@ struct Document<'a> {
     failed: usize,
     skipped: usize,
     results: &'a [Row],
+    /// Why nothing could be checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Says in JSON that there is no heap.
+pub(super) fn print_no_heap() -> anyhow::Result<()> {
+    output::print_json(&Document {
+        error: Some(missing::advice()),
+        ..Report::default().document()
+    })
 }
 
 impl Report {
@@ -188,6 +200,7 @@ impl Report {
             failed: self.count(|status| matches!(status, Status::Failed(_))),
             skipped: self.count(|status| matches!(status, Status::Skipped(_))),
             results: &self.rows,
+            error: None,
         }
     }
 
@@ -221,31 +234,38 @@ impl Report {
         output::print_text(&self.details()?)
     }
 
-    /// What the table has no room for: every failure, every skip once per
-    /// heap and reason, and the sums.
+    /// What the table has no room for: each failure and each skip once for a heap and reason, and
+    /// the sums.
     fn details(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        let mut told = Vec::new();
+        let mut failures: Vec<Failure<'_>> = Vec::new();
+        let mut skips: Vec<String> = Vec::new();
         for row in &self.rows {
             for Checked { check, status } in &row.checks {
-                let name = check.title();
                 match status {
-                    Status::Failed(detail) => writeln!(
-                        text,
-                        "FAILED {} {} {name}: {detail}",
-                        row.heap,
-                        format_size(row.size)
-                    )?,
+                    Status::Failed(detail) => Failure::add(&mut failures, row, *check, detail),
                     Status::Skipped(detail) => {
-                        let line = format!("skipped {} {name}: {detail}", row.heap);
-                        if !told.contains(&line) {
-                            writeln!(text, "{line}")?;
-                            told.push(line);
+                        let line = format!("skipped {} {}: {detail}", row.heap, check.title());
+                        if !skips.contains(&line) {
+                            skips.push(line);
                         }
                     }
                     Status::Passed | Status::NotApplicable(_) => {}
                 }
             }
+        }
+        let mut text = String::new();
+        for failure in failures {
+            let sizes: Vec<String> = failure.sizes.iter().copied().map(format_size).collect();
+            let (heap, check) = (failure.heap, failure.check.title());
+            writeln!(
+                text,
+                "FAILED {heap} {check} ({}): {}",
+                sizes.join(", "),
+                failure.detail
+            )?;
+        }
+        for skip in skips {
+            writeln!(text, "{skip}")?;
         }
         let sums = self.document();
         writeln!(
@@ -254,6 +274,31 @@ impl Report {
             sums.passed, sums.failed, sums.skipped
         )?;
         Ok(text)
+    }
+}
+
+/// A check that failed in the same way for each of these lengths.
+struct Failure<'a> {
+    heap: &'a str,
+    check: Check,
+    detail: &'a str,
+    sizes: Vec<u64>,
+}
+
+impl<'a> Failure<'a> {
+    fn add(failures: &mut Vec<Self>, row: &'a Row, check: Check, detail: &'a str) {
+        let same = failures
+            .iter_mut()
+            .find(|it| it.heap == row.heap && it.check == check && it.detail == detail);
+        match same {
+            Some(failure) => failure.sizes.push(row.size),
+            None => failures.push(Self {
+                heap: &row.heap,
+                check,
+                detail,
+                sizes: vec![row.size],
+            }),
+        }
     }
 }
 
@@ -299,9 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_each_time_and_a_skip_once() -> Result<(), std::fmt::Error> {
+    fn failures_and_skips_are_told_once() -> Result<(), std::fmt::Error> {
         let text = report().details()?;
-        assert_eq!(text.matches("FAILED").count(), 2);
+        assert!(text.starts_with("FAILED system ZEROED (4 KiB, 8 KiB): word 3\n"));
+        assert_eq!(text.matches("FAILED").count(), 1);
         assert_eq!(text.matches("run as root").count(), 1);
         assert!(text.ends_with("2 passed, 2 failed, 2 skipped\n"));
         assert!(report().failed());
