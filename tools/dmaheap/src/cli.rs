@@ -69,6 +69,15 @@ pub(crate) enum Command {
     ///
     /// Processes of others, and what only the kernel has, are for root to see.
     Holders(HoldersOptions),
+    /// Watch heaps, contiguous areas, processes and buffers
+    ///
+    /// HITS is the part of new memory that came out of the heap's pool; LARGEST RUN the
+    /// longest free run of an area, where the kernel has CONFIG_CMA_DEBUGFS; GROWTH what
+    /// came since the last look. Memory pressure is that of the last ten seconds
+    /// (/proc/pressure/memory). Keys stand in the last line.
+    ///
+    /// Rates, and what others have, are for root to see.
+    Top(TopOptions),
     /// Show what heaps hold and have done, with rates
     ///
     /// The files of each heap in sysfs and debugfs (for root), with their units.
@@ -241,6 +250,25 @@ pub(crate) enum HoldersView {
     Buffer,
     /// A buffer, with a column for each process
     Table,
+}
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  sudo dmaheap top
+  sudo dmaheap top --once --buffers";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{TOP_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct TopOptions {
+    /// Look again when so much has passed
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub(crate) delay: Duration,
+    /// List buffers, not processes
+    #[arg(long)]
+    pub(crate) buffers: bool,
+    /// Print one frame and end
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 const STATS_EXAMPLES: &str = "\

@@ -154,6 +154,16 @@ impl Reading {
         Self::at(heap.name.clone(), heap.sysfs.clone())
     }
 
+    /// One for tests.
+    #[cfg(test)]
+    pub(crate) fn made_up(heap: &str, values: &[(&'static str, u64)]) -> Self {
+        Self {
+            heap: heap.to_owned(),
+            sysfs: PathBuf::new(),
+            values: values.to_vec(),
+        }
+    }
+
     /// Reads it anew.
     pub(crate) fn again(&self) -> Self {
         Self::at(self.heap.clone(), self.sysfs.clone())

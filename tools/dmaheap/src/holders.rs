@@ -10,6 +10,7 @@ use crate::dma_bufs::Holder;
 use crate::dma_bufs::Process;
 use crate::dma_bufs::Survey;
 use crate::output;
+use crate::quantity::format_count;
 use crate::quantity::format_size_short;
 use anyhow::Context as _;
 use serde::Serialize;
@@ -309,10 +310,10 @@ fn print(table: &Rows, survey: &Survey) -> anyhow::Result<()> {
     output::print_table(&lines)?;
     let bytes: u64 = survey.buffers.values().filter_map(|it| it.size).sum();
     output::print_text(&format!(
-        "{} buffers, {}, in {} processes\n",
-        survey.buffers.len(),
+        "{}, {}, in {}\n",
+        format_count(survey.buffers.len(), "buffer", "buffers"),
         format_size_short(bytes),
-        survey.processes.len()
+        format_count(survey.processes.len(), "process", "processes")
     ))
 }
 
@@ -334,8 +335,8 @@ fn print_csv(table: &Rows) -> anyhow::Result<()> {
 fn limits_of_sight(survey: &Survey) {
     if survey.unseen > 0 {
         output::note(&format!(
-            "{} processes are not yours to look into: as root you see what they have, too",
-            survey.unseen
+            "{} of others cannot be looked into: as root you see what they have, too",
+            format_count(survey.unseen, "process", "processes")
         ));
     } else if !survey.has_bufinfo {
         output::note(

@@ -22,6 +22,7 @@ mod quantity;
 mod set;
 mod settings;
 mod stats;
+mod top;
 mod udev;
 mod verify;
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::List(options) => list::run(&options),
         Command::Names(options) => names::run(&options),
         Command::Holders(options) => holders::run(&options),
+        Command::Top(options) => top::run(&options),
         Command::Stats(options) => stats::run(&options),
         Command::Set(options) => set::run(&options),
         Command::Alloc(options) => alloc::run(&options),

@@ -101,6 +101,12 @@ pub(crate) fn format_size_short(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// Writes how many there are of something.
+pub(crate) fn format_count(count: usize, one: &str, many: &str) -> String {
+    let word = if count == 1 { one } else { many };
+    format!("{count} {word}")
+}
+
 /// Reads a duration: a number, perhaps with decimals, and ms, s, m or h;
 /// seconds if nothing is said.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -63,7 +63,8 @@ fn json() -> io::Result<()> {
             }
           ]
         }
-    "#]].assert_eq(&machine()?.output(&["list", "system", "--json"])?);
+    "#]]
+    .assert_eq(&machine()?.output(&["list", "system", "--json"])?);
     Ok(())
 }
 
