@@ -53,15 +53,15 @@ const BESIDE_PIPES: usize = 3;
 const TRIES: usize = 40;
 
 /// What is left free of the memory: half of it, so less than a buffer, is in the area, and the other
-/// half has room for what must leave it.
-const LEFT: u64 = SIZE + (32 << 20);
+/// half has room for what must leave it, for what is copied, and for what the kernel needs itself.
+const LEFT: u64 = SIZE + (48 << 20);
 
 /// Memory comes in pieces of as much.
 const PIECE: usize = 2 << 20;
 
 /// Pieces that each fork writes; and those that are freed and taken again before pipes hold a page of
 /// each.
-const COPIED: usize = (16 << 20) / PIECE;
+const COPIED: usize = (8 << 20) / PIECE;
 const REFRESHED: usize = (32 << 20) / PIECE;
 
 /// More would take memory for longer than a test may.

@@ -7,7 +7,7 @@
 . /lab/lib/sanitized.sh
 load_module
 insmod /lab/dma_buf_test_importer.ko
-run_test soak 120 dmaheap-torture soak --seconds=300 --module="/lab/$MODULE.ko" \
+run_test soak 240 dmaheap-torture soak --seconds=300 --module="/lab/$MODULE.ko" \
 	--patience="$DMAHEAP_PATIENCE"
 rmmod dma_buf_test_importer
 sanitized_end

@@ -53,9 +53,13 @@ impl Drop for Watermark {
     }
 }
 
+/// For how long it is held, and then not.
+const HOLD: Duration = Duration::from_millis(700);
+
 /// Takes memory until little more than `spare` bytes are free, holds it for a while and frees some,
-/// until killed. Prints a line for each piece.
-pub(super) fn run(spare: u64) -> anyhow::Result<()> {
+/// until killed. Prints a line for each piece. On a machine that is `patience` times as slow, the
+/// kernel has that many times as long to take memory back.
+pub(super) fn run(spare: u64, patience: u32) -> anyhow::Result<()> {
     // If it comes to that, better this process than the machine's own.
     std::fs::write("/proc/self/oom_score_adj", "1000")?;
     let pieces = usize::try_from(meminfo("MemTotal")?)? / PIECE;
@@ -69,10 +73,10 @@ pub(super) fn run(spare: u64) -> anyhow::Result<()> {
             memory.push(vec![u8::try_from(index % 255)? + 1; PIECE]);
             println!("ate {PIECE}");
         }
-        std::thread::sleep(Duration::from_millis(700));
+        std::thread::sleep(HOLD * patience);
         // The rest it keeps: to take it takes long.
         memory.truncate(memory.len() / 4 * 3);
-        std::thread::sleep(Duration::from_millis(700));
+        std::thread::sleep(HOLD);
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Arguments {
 
 /// How long a process may take to be dead once it was killed.
 const DEATH: Duration = Duration::from_secs(30);
+/// How many times as long as it was asked to a soak may take, until each thing has happened.
+const LONGEST: u32 = 3;
 /// Between two attempts to unload the module while it is used.
 const ATTEMPTS: Duration = Duration::from_millis(900);
 /// How many times as long as it was away the module stays.
@@ -80,6 +82,12 @@ struct Said {
     /// Bytes that were taken to make memory scarce.
     eaten: u64,
     findings: Vec<String>,
+}
+
+impl Arguments {
+    fn patience(&self) -> u32 {
+        u32::try_from(self.patience).unwrap_or(1).max(1)
+    }
 }
 
 struct Soak {
@@ -107,7 +115,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let spare = worker::MOST * workers as u64;
     if let (Some(run), Some(role)) = (arguments.run, &arguments.role) {
         if role == HOG {
-            hog::run(spare)?;
+            hog::run(spare, arguments.patience())?;
             return Ok(ExitCode::SUCCESS);
         }
         let Ok(heaps) = heaps::chosen(&arguments.heaps) else {
@@ -147,7 +155,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let threads = soak.make_trouble(&trouble, &heaps);
     let mut hog = soak.spawn(HOG)?;
-    let ended = soak.go_on();
+    let ended = soak.go_on(&trouble);
     if let Err(error) = ended {
         soak.findings.push(format!("{error:#}"));
     }
@@ -176,7 +184,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 impl Soak {
     fn patience(&self) -> u32 {
-        u32::try_from(self.arguments.patience).unwrap_or(1).max(1)
+        self.arguments.patience()
     }
 
     fn make_trouble(
@@ -220,6 +228,7 @@ impl Soak {
             .arg(format!("--seed={}", self.seed.wrapping_add(self.started)))
             .arg(format!("--workers={}", self.workers.len()))
             .arg(format!("--run={}", std::process::id()))
+            .arg(format!("--patience={}", self.patience()))
             .arg(format!("--role={role}"))
             .args(&self.arguments.heaps)
             .stdin(Stdio::null())
@@ -316,12 +325,36 @@ impl Soak {
         Ok(())
     }
 
-    fn go_on(&mut self) -> anyhow::Result<()> {
-        let end = Instant::now() + Duration::from_secs(self.arguments.seconds);
+    /// Whether each thing has happened that a soak is for.
+    fn is_complete(&self, trouble: &Trouble) -> bool {
+        let done = |number: &std::sync::atomic::AtomicU64| number.load(Relaxed) > 0;
+        let said = self
+            .said
+            .lock()
+            .is_ok_and(|said| said.eaten > 0 && said.deeds.iter().all(|count| *count > 0));
+        let unloading = self.module.unloads > 0 && self.module.refusals > 0;
+        said && self.kills > 0
+            && self.module.reclaimed() >> 20 > 0
+            && done(&trouble.knobs)
+            && done(&trouble.caches)
+            && (done(&trouble.processors) || trouble::processors().is_empty())
+            && (done(&trouble.memory) || trouble::memory().is_empty())
+            && (unloading || !self.may_unload())
+    }
+
+    /// For as long as was asked for; on a machine where all takes longer, until each thing has
+    /// happened, but not for ever.
+    fn go_on(&mut self, trouble: &Trouble) -> anyhow::Result<()> {
+        let time = Duration::from_secs(self.arguments.seconds);
+        let (end, last_end) = (Instant::now() + time, Instant::now() + time * LONGEST);
         let mut attempt = Instant::now() + ATTEMPTS * self.patience();
         let mut pause = Instant::now() + PAUSES;
         let mut kill = Instant::now();
-        while Instant::now() < end && self.findings.len() < 20 {
+        let goes_on = |soak: &Self| {
+            let now = Instant::now();
+            now < end || now < last_end && !soak.is_complete(trouble)
+        };
+        while goes_on(self) && self.findings.len() < 20 {
             self.start_missing()?;
             std::thread::sleep(Duration::from_millis(10));
             if Instant::now() >= kill {
