@@ -20,6 +20,7 @@ mod attachment;
 mod attachments;
 mod export;
 mod room;
+mod seen_devices;
 
 pub(crate) use attachments::{
     AllAttachments,
@@ -174,7 +175,7 @@ impl Exporter for Buffer {
             AttachmentSet::node(attachment.clone())?,
         );
 
-        registry.add(everybodys);
+        registry.add(&attachment, everybodys);
         self.state.lock().attachments.insert(ours);
         self.export.attaches.add(1);
         Ok(attachment)

@@ -10,9 +10,9 @@
 mod abi;
 mod attributes;
 mod debug;
-mod describe;
 mod device;
 mod names;
+mod own_ioctls;
 mod registration;
 mod total_pools;
 

@@ -28,6 +28,9 @@ pub(crate) const VALID_HEAP_FLAGS: u64 = bindings::RUST_DMA_HEAP_VALID_HEAP_FLAG
 /// `RUST_DMA_HEAP_IOCTL_DESCRIBE`.
 pub(crate) const IOCTL_DESCRIBE: u32 = bindings::RUST_DMA_HEAP_DESCRIBE;
 
+/// `RUST_DMA_HEAP_IOCTL_DEVICES`.
+pub(crate) const IOCTL_DEVICES: u32 = bindings::RUST_DMA_HEAP_DEVICES;
+
 /// `RUST_DMA_HEAP_ATTACHMENT_KEPT`.
 pub(crate) const ATTACHMENT_KEPT: u32 = bindings::RUST_DMA_HEAP_KEPT;
 
@@ -40,7 +43,16 @@ unsafe impl FromBytes for Description {}
 // SAFETY: Between the fields, and behind them, there is nothing.
 unsafe impl AsBytes for Description {}
 
-/// An attached device as [`IOCTL_DESCRIBE`] tells of it: `struct rust_dma_heap_attachment`.
+/// What [`IOCTL_DEVICES`] takes and returns: `struct rust_dma_heap_devices`.
+pub(crate) type Devices = bindings::rust_dma_heap_devices;
+
+// SAFETY: Each field is an integer, and takes any value.
+unsafe impl FromBytes for Devices {}
+
+// SAFETY: Between the fields, and behind them, there is nothing.
+unsafe impl AsBytes for Devices {}
+
+/// A device as both tell of it: `struct rust_dma_heap_attachment`.
 pub(crate) type AttachmentDescription = bindings::rust_dma_heap_attachment;
 
 // SAFETY: Between the fields, and behind them, there is nothing.
@@ -49,6 +61,7 @@ unsafe impl AsBytes for AttachmentDescription {}
 /// The structures have no gaps: they are as long as their fields together.
 const _: () = {
     assert!(size_of::<Description>() == 2 * 4 + 8 + 2 * 4 + 3 * 8 + 64);
+    assert!(size_of::<Devices>() == 8 + 2 * 4);
     assert!(size_of::<AttachmentDescription>() == 64 + 3 * 8 + 2 * 4);
 };
 

@@ -11,7 +11,6 @@ use crate::{
     accounting, //
 };
 use kernel::{
-    prelude::*,
     sync::Arc, //
 };
 

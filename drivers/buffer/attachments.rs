@@ -7,14 +7,18 @@
 //!
 //! The lock is everybody's. Under it, nothing but the lists is touched: mappings end after it.
 
-use super::Attachment;
+use super::{
+    seen_devices::SeenDevices,
+    Attachment, //
+};
 use crate::abstractions::{
     bus_notifier::{
         Bus,
         BusNotifier,
         Unbinding, //
     },
-    iommu::Domain, //
+    iommu::Domain,
+    uapi::AttachmentDescription, //
 };
 use kernel::{
     device::Device,
@@ -190,6 +194,8 @@ pub(crate) struct Attachments {
     /// The buses that devices were attached from, by [`Bus::id`]. Each stays until the end.
     #[pin]
     buses: Mutex<RBTree<usize, Pin<KBox<BusNotifier<All>>>>>,
+    #[pin]
+    seen: Mutex<SeenDevices>,
 }
 
 impl Attachments {
@@ -201,10 +207,13 @@ impl Attachments {
             GFP_KERNEL,
         )?;
 
+        let seen = SeenDevices::new()?;
+
         Arc::pin_init(
             pin_init!(Self {
                 all,
                 buses <- new_mutex!(RBTree::new()),
+                seen <- new_mutex!(seen),
             }),
             GFP_KERNEL,
         )
@@ -238,7 +247,8 @@ impl Attachments {
     }
 
     /// Adds an attachment.
-    pub(super) fn add(&self, node: AttachmentNode) {
+    pub(super) fn add(&self, attachment: &Attachment, node: AttachmentNode) {
+        self.seen.lock().note(attachment.describe());
         self.all.set.lock().insert(node);
     }
 
@@ -246,7 +256,15 @@ impl Attachments {
     pub(super) fn remove(&self, attachment: &Attachment) {
         let removed = self.all.set.lock().remove(attachment);
 
+        // A driver may have set its demands only after it attached.
+        self.seen.lock().note(attachment.describe());
         drop(removed);
+    }
+
+    /// Tells of devices that were attached, as many as there is room for in `told`. Returns how many
+    /// there are.
+    pub(super) fn tell_seen(&self, told: &mut KVVec<AttachmentDescription>) -> usize {
+        self.seen.lock().tell(told)
     }
 
     /// Ends the DMA mappings that are kept and not in use, of those attachments for which `which`

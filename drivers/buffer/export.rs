@@ -3,8 +3,12 @@
 //! What all buffers of one heap share as dma-bufs.
 
 use super::Attachments;
-use crate::counter::Counter;
+use crate::{
+    abstractions::uapi::AttachmentDescription,
+    counter::Counter, //
+};
 use kernel::{
+    prelude::*,
     str::CString,
     sync::{
         atomic::{
@@ -56,6 +60,12 @@ impl Export {
             mmaps: Counter::new(),
             cpu_accesses: Counter::new(),
         }
+    }
+
+    /// Tells of the devices that were attached to buffers of any heap, as many as there is room for
+    /// in `told`. Returns how many there are.
+    pub(crate) fn describe_devices(&self, told: &mut KVVec<AttachmentDescription>) -> usize {
+        self.attachments.tell_seen(told)
     }
 
     /// Tells whether DMA mappings are kept between an unmap and the next map.

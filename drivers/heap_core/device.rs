@@ -8,7 +8,7 @@ use super::{
         Command,
         Request, //
     },
-    describe,
+    own_ioctls::OwnIoctl,
     Heap, //
 };
 use crate::{
@@ -140,10 +140,9 @@ impl HeapDevice {
 #[vtable]
 impl FileOperations for HeapDevice {
     fn ioctl(&self, command: u32, argument: UserPtr) -> Result<isize> {
-        if describe::is_meant(command) {
-            describe::answer(command, argument)?;
-        } else {
-            self.allocate_for(command, argument)?;
+        match OwnIoctl::of(command, argument) {
+            Some(own) => own.answer(&self.export)?,
+            None => self.allocate_for(command, argument)?,
         }
         Ok(0)
     }

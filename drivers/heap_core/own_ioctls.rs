@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `RUST_DMA_HEAP_IOCTL_DESCRIBE`: what a buffer is, for whoever holds its descriptor.
+//! What nodes can do beyond the kernel's own heaps: tell what a buffer is, and which devices there
+//! were.
 //!
 //! C header: `uapi/linux/rust-dma-heap.h` of this tree.
 
@@ -15,10 +16,15 @@ use crate::{
             self,
             AttachmentDescription,
             Description,
-            IOCTL_DESCRIBE, //
+            Devices,
+            IOCTL_DESCRIBE,
+            IOCTL_DEVICES, //
         }, //
     },
-    buffer::Buffer, //
+    buffer::{
+        Buffer,
+        Export, //
+    }, //
 };
 use kernel::{
     ioctl::{
@@ -28,81 +34,121 @@ use kernel::{
         _IOC_TYPE, //
     },
     prelude::*,
+    transmute::FromBytes,
     uaccess::{
         UserPtr,
         UserSlice, //
     }, //
 };
 
-/// Bytes of the structure as it was first, which every caller knows.
-const FIRST_SIZE: usize = 112;
+/// Bytes of the structures as they were first, which every caller knows.
+const FIRST_DESCRIPTION: usize = 112;
+const FIRST_DEVICES: usize = 16;
+const FIRST_ATTACHMENT: usize = 96;
 
-/// The same of the structure for an attached device.
-const FIRST_ATTACHMENT_SIZE: usize = 96;
-
-/// More bytes than one of them will ever have.
+/// More bytes than an entry will ever have.
 const ENTRY_SIZE_END: usize = 4096;
 
 /// What stands where nothing is known.
 const ZEROES: [u8; 64] = [0; 64];
 
-/// Tells whether an ioctl's command word is for this file.
-pub(super) fn is_meant(command: u32) -> bool {
-    _IOC_TYPE(command) == _IOC_TYPE(IOCTL_DESCRIBE) && _IOC_NR(command) == _IOC_NR(IOCTL_DESCRIBE)
+/// One of the ioctls, as a caller asked for it.
+pub(super) struct OwnIoctl {
+    command: u32,
+    argument: UserPtr,
+    answer: fn(&Self, &Export) -> Result,
 }
 
-/// Answers the ioctl. May sleep.
-///
-/// The errors are those that the header names, and `EFAULT` for a bad pointer.
-pub(super) fn answer(command: u32, argument: UserPtr) -> Result {
-    let size = _IOC_SIZE(command);
+impl OwnIoctl {
+    /// Finds out whether a command word is for this file.
+    pub(super) fn of(command: u32, argument: UserPtr) -> Option<Self> {
+        let is = |ours| _IOC_TYPE(command) == _IOC_TYPE(ours) && _IOC_NR(command) == _IOC_NR(ours);
+        let answer = if is(IOCTL_DESCRIBE) {
+            Self::describe
+        } else if is(IOCTL_DEVICES) {
+            Self::devices
+        } else {
+            return None;
+        };
 
-    if _IOC_DIR(command) != _IOC_DIR(IOCTL_DESCRIBE) {
-        return Err(EINVAL);
+        Some(Self {
+            command,
+            argument,
+            answer,
+        })
     }
 
-    let mut description = read(size, argument)?;
-    let room = Room::of(&description)?;
-
-    if description.flags != 0 {
-        return Err(EINVAL);
-    }
-
-    let dma_buf = DmaBuf::from_fd(description.fd)?;
-    let buffer = Buffer::of(&dma_buf).ok_or(EXDEV)?;
-
-    description.size = buffer.size() as u64;
-    description.nr_blocks = buffer.nr_blocks() as u64;
-    description.nr_segments = buffer.nr_segments() as u64;
-    description.heap = uapi::name(buffer.name());
-    description.nr_attachments = room.fill(buffer)?;
-    UserSlice::new(argument, size_of::<Description>())
-        .writer()
-        .write(&description)
-}
-
-/// Copies the caller's structure in, of `size` bytes.
-fn read(size: usize, argument: UserPtr) -> Result<Description> {
-    if size < FIRST_SIZE {
-        return Err(EINVAL);
-    }
-
-    let mut reader = UserSlice::new(argument, size).reader();
-    let description = reader.read()?;
-
-    while !reader.is_empty() {
-        let mut surplus = ZEROES;
-        let len = reader.len().min(surplus.len());
-
-        reader.read_slice(surplus.get_mut(..len).ok_or(EINVAL)?)?;
-        if surplus != ZEROES {
-            return Err(E2BIG);
+    /// Answers it, on a node of a heap whose buffers share `export`. May sleep.
+    ///
+    /// The errors are those that the header names, and `EFAULT` for a bad pointer.
+    pub(super) fn answer(&self, export: &Export) -> Result {
+        // All of them are read and written.
+        if _IOC_DIR(self.command) != _IOC_DIR(IOCTL_DESCRIBE) {
+            return Err(EINVAL);
         }
+        (self.answer)(self, export)
     }
-    Ok(description)
+
+    fn describe(&self, _export: &Export) -> Result {
+        let mut description: Description = self.read(FIRST_DESCRIPTION)?;
+        let room = Room::new(
+            description.attachments,
+            description.attachment_size,
+            description.nr_attachments,
+        )?;
+
+        if description.flags != 0 {
+            return Err(EINVAL);
+        }
+
+        let dma_buf = DmaBuf::from_fd(description.fd)?;
+        let buffer = Buffer::of(&dma_buf).ok_or(EXDEV)?;
+
+        description.size = buffer.size() as u64;
+        description.nr_blocks = buffer.nr_blocks() as u64;
+        description.nr_segments = buffer.nr_segments() as u64;
+        description.heap = uapi::name(buffer.name());
+        description.nr_attachments = room.fill(|told| buffer.describe_attachments(told))?;
+        self.writer(size_of::<Description>()).write(&description)
+    }
+
+    fn devices(&self, export: &Export) -> Result {
+        let mut devices: Devices = self.read(FIRST_DEVICES)?;
+        let room = Room::new(devices.devices, devices.device_size, devices.nr_devices)?;
+
+        devices.nr_devices = room.fill(|told| export.describe_devices(told))?;
+        self.writer(size_of::<Devices>()).write(&devices)
+    }
+
+    fn writer(&self, len: usize) -> kernel::uaccess::UserSliceWriter {
+        UserSlice::new(self.argument, len).writer()
+    }
+
+    /// Copies the caller's structure in. It had `first` bytes when it was first.
+    fn read<T: FromBytes>(&self, first: usize) -> Result<T> {
+        let size = _IOC_SIZE(self.command);
+
+        if size < first {
+            return Err(EINVAL);
+        }
+
+        let mut reader = UserSlice::new(self.argument, size).reader();
+        let structure = reader.read()?;
+
+        while !reader.is_empty() {
+            let mut surplus = ZEROES;
+            let len = reader.len().min(surplus.len());
+
+            reader.read_slice(surplus.get_mut(..len).ok_or(EINVAL)?)?;
+            if surplus != ZEROES {
+                return Err(E2BIG);
+            }
+        }
+        Ok(structure)
+    }
 }
 
-/// Where the caller wants to be told of attached devices.
+/// Where the caller wants to be told of devices.
 struct Room {
     address: UserPtr,
     entry_size: usize,
@@ -110,32 +156,32 @@ struct Room {
 }
 
 impl Room {
-    fn of(description: &Description) -> Result<Self> {
-        let entry_size = description.attachment_size as usize;
-        let nr_entries = description.nr_attachments as usize;
-        let address = usize::try_from(description.attachments).map_err(|_| EFAULT)?;
+    fn new(address: u64, entry_size: u32, nr_entries: u32) -> Result<Self> {
+        let entry_size = entry_size as usize;
+        let address = usize::try_from(address).map_err(|_| EFAULT)?;
 
-        if nr_entries != 0 && !(FIRST_ATTACHMENT_SIZE..ENTRY_SIZE_END).contains(&entry_size) {
+        if nr_entries != 0 && !(FIRST_ATTACHMENT..ENTRY_SIZE_END).contains(&entry_size) {
             return Err(EINVAL);
         }
         Ok(Self {
             address: UserPtr::from_addr(address),
             entry_size,
-            nr_entries,
+            nr_entries: nr_entries as usize,
         })
     }
 
-    /// Tells of as many as there is room for. Returns how many there are.
-    fn fill(&self, buffer: &Buffer) -> Result<u32> {
-        let mut entries: KVVec<AttachmentDescription> = KVVec::new();
-        let mut nr_attachments = buffer.describe_attachments(&mut entries);
+    /// Tells of as many as there is room for. `tell` adds those for which there is memory already,
+    /// and returns how many there are; so does this.
+    fn fill(&self, tell: impl Fn(&mut KVVec<AttachmentDescription>) -> usize) -> Result<u32> {
+        let mut entries = KVVec::new();
+        let mut there = tell(&mut entries);
 
-        // Memory is allocated without the buffer's lock. More may be attached meanwhile.
-        while entries.len() < nr_attachments.min(self.nr_entries) {
+        // Memory is allocated without the lock under which they are listed. More may come meanwhile.
+        while entries.len() < there.min(self.nr_entries) {
             task::check_alive()?;
             entries.clear();
-            entries.reserve(nr_attachments.min(self.nr_entries), GFP_KERNEL)?;
-            nr_attachments = buffer.describe_attachments(&mut entries);
+            entries.reserve(there.min(self.nr_entries), GFP_KERNEL)?;
+            there = tell(&mut entries);
         }
 
         let nr_entries = entries.len().min(self.nr_entries);
@@ -153,6 +199,6 @@ impl Room {
                 surplus -= zeroes.len();
             }
         }
-        Ok(nr_attachments as u32)
+        Ok(there as u32)
     }
 }

@@ -55,4 +55,19 @@ struct rust_dma_heap_description {
  */
 #define RUST_DMA_HEAP_IOCTL_DESCRIBE _IOWR('H', 0x80, struct rust_dma_heap_description)
 
+/* What RUST_DMA_HEAP_IOCTL_DEVICES takes and returns. */
+struct rust_dma_heap_devices {
+	__u64 devices;		/* in: address of an array of struct rust_dma_heap_attachment */
+	__u32 device_size;	/* in: bytes of one of them */
+	__u32 nr_devices;	/* in: how many there is room for; out: how many there are */
+};
+
+/*
+ * Tell which devices were attached to any buffer since the module was loaded, the
+ * latest last, and what each demanded then; at most 64. maps and flags are 0.
+ *
+ * EINVAL: the structure or its device_size is shorter than here. E2BIG: as above.
+ */
+#define RUST_DMA_HEAP_IOCTL_DEVICES _IOWR('H', 0x81, struct rust_dma_heap_devices)
+
 #endif

@@ -50,6 +50,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("other directions are EINVAL", directions),
     ("what is no buffer of the module is refused", no_buffer),
     ("memory without access is EFAULT", bad_memory),
+    (
+        "devices are remembered with what they demanded last",
+        devices,
+    ),
 ];
 
 /// Bytes of the structure and of an entry, as they were first.
@@ -430,6 +434,36 @@ fn bad_memory(target: &Target) -> TestResult {
             let mut bytes = structure(&buffer, 1, SIZE);
             let result = target.send_description(&mut bytes, &mut []);
             refused("room without access", result, Errno::FAULT)?;
+            Ok(Pass)
+        })
+    })
+}
+
+fn devices(target: &Target) -> TestResult {
+    let settings = DeviceSettings {
+        mask: (1 << 39) - 1,
+        max_segment_size: 96 << 10,
+        segment_boundary_mask: (1 << 21) - 1,
+    };
+    ours(target, || {
+        device::with(settings, |importer| {
+            let buffer = target.heap.alloc(page())?;
+            let attachment = importer.attach(&buffer)?;
+            let told = target.heap.describe(&buffer)?.attachments;
+            let name = told.first().map_or("", |it| &it.name).to_owned();
+            let latest =
+                || -> Result<Option<AttachedDevice>, Failure> { Ok(target.heap.devices()?.pop()) };
+            equal("attached", latest()?, Some(device_of(&name, settings)))?;
+            let mapping = attachment.map(Direction::Both)?;
+            equal("mapped", latest()?, Some(device_of(&name, settings)))?;
+            mapping.release()?;
+            attachment.release()?;
+            equal("detached", latest()?, Some(device_of(&name, settings)))?;
+            // Once, however often it was attached.
+            drop([importer.attach(&buffer)?, importer.attach(&buffer)?]);
+            let all = target.heap.devices()?;
+            let same = all.iter().filter(|it| it.name == name).count();
+            equal("entries of the device", same, 1)?;
             Ok(Pass)
         })
     })

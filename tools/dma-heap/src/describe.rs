@@ -66,6 +66,18 @@ impl Description {
     }
 }
 
+/// The kernel remembers so many devices at most.
+const MOST_DEVICES: u16 = 64;
+
+impl AttachedDevice {
+    /// Asks the node of a heap for those that were attached.
+    pub(crate) fn ask(heap: BorrowedFd<'_>) -> Result<Vec<Self>, Error> {
+        let devices =
+            ioctl::devices(heap, MOST_DEVICES).map_err(|errno| Error::Describe { errno })?;
+        Ok(devices.iter().map(Self::from).collect())
+    }
+}
+
 impl From<&AttachmentData> for AttachedDevice {
     fn from(data: &AttachmentData) -> Self {
         let demanded = |value, nothing| Some(value).filter(|it| *it != nothing);

@@ -3,6 +3,7 @@
 //! An open heap and allocating from it.
 
 use crate::buffer::Buffer;
+use crate::describe::AttachedDevice;
 use crate::describe::Description;
 use crate::discover::HEAP_DIR;
 use crate::error::Error;
@@ -143,6 +144,16 @@ impl Heap {
     /// kernel's own, or the descriptor no dma-buf.
     pub fn describe(&self, buffer: impl AsFd) -> Result<Description, Error> {
         Description::ask(self.node.as_fd(), buffer.as_fd())
+    }
+
+    /// Asks which devices were attached to buffers of any heap of the module since it was loaded,
+    /// the latest last: what each demanded then, and nothing of its maps.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Describe`]: EINVAL if this is a heap of the kernel's own.
+    pub fn devices(&self) -> Result<Vec<AttachedDevice>, Error> {
+        AttachedDevice::ask(self.node.as_fd())
     }
 
     /// Opens the heap for raw requests, for tests of the kernel.

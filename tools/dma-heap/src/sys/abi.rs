@@ -103,6 +103,18 @@ pub struct DescriptionData {
     pub heap: [u8; RUST_DMA_HEAP_NAME_LEN],
 }
 
+/// The argument of [`RUST_DMA_HEAP_IOCTL_DEVICES`].
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DevicesData {
+    /// Where there is room for devices.
+    pub devices: u64,
+    /// Bytes of one of them.
+    pub device_size: u32,
+    /// For how many there is room, and then how many there are.
+    pub nr_devices: u32,
+}
+
 /// The type byte of heap ioctls.
 pub const DMA_HEAP_IOC_MAGIC: u8 = b'H';
 /// Allocate a buffer.
@@ -112,6 +124,10 @@ pub const DMA_HEAP_IOCTL_ALLOC: Opcode =
 /// Describe a buffer of the module rust_dma_heap.
 pub const RUST_DMA_HEAP_IOCTL_DESCRIBE: Opcode =
     opcode::read_write::<DescriptionData>(DMA_HEAP_IOC_MAGIC, 0x80);
+
+/// Tell which devices were attached to buffers of the module.
+pub const RUST_DMA_HEAP_IOCTL_DEVICES: Opcode =
+    opcode::read_write::<DevicesData>(DMA_HEAP_IOC_MAGIC, 0x81);
 
 /// Start or end CPU access.
 pub const DMA_BUF_IOCTL_SYNC: Opcode = opcode::write::<SyncData>(b'b', 0);
@@ -159,12 +175,14 @@ mod tests {
         assert_eq!(offset_of!(DescriptionData, attachments), 8);
         assert_eq!(offset_of!(DescriptionData, nr_attachments), 20);
         assert_eq!(offset_of!(DescriptionData, heap), 48);
+        assert_eq!(size_of::<DevicesData>(), 16);
     }
 
     #[test]
     fn numbers() {
         assert_eq!(DMA_HEAP_IOCTL_ALLOC, 0xc018_4800);
         assert_eq!(RUST_DMA_HEAP_IOCTL_DESCRIBE, 0xc070_4880);
+        assert_eq!(RUST_DMA_HEAP_IOCTL_DEVICES, 0xc010_4881);
         assert_eq!(DMA_BUF_IOCTL_SYNC, 0x4008_6200);
         assert_eq!(DMA_BUF_IOCTL_EXPORT_SYNC_FILE, 0xc008_6202);
         assert_eq!(DMA_BUF_IOCTL_IMPORT_SYNC_FILE, 0x4008_6203);

@@ -6,6 +6,7 @@ use super::abi;
 use super::abi::AllocationData;
 use super::abi::AttachmentData;
 use super::abi::DescriptionData;
+use super::abi::DevicesData;
 use super::abi::SyncData;
 use super::abi::SyncFileData;
 use rustix::io::Errno;
@@ -80,6 +81,30 @@ pub fn describe(
     unsafe { rustix::ioctl::ioctl(heap, request) }?;
     attachments.truncate(usize::try_from(data.nr_attachments).unwrap_or(usize::MAX));
     Ok((data, attachments))
+}
+
+/// Asks the node of a heap which devices were attached to buffers of its module. There is room for
+/// `room` of them.
+///
+/// # Errors
+///
+/// Whatever the ioctl returns: EINVAL from a node of the kernel's own heaps.
+pub fn devices(heap: BorrowedFd<'_>, room: u16) -> Result<Vec<AttachmentData>> {
+    let mut devices = vec![AttachmentData::EMPTY; usize::from(room)];
+    let mut data = DevicesData {
+        // Lossless: an address has at most 64 bits on every Linux.
+        devices: devices.as_mut_ptr().expose_provenance() as u64,
+        device_size: ATTACHMENT_SIZE,
+        nr_devices: u32::from(room),
+    };
+    // SAFETY: The request number encodes the size and direction of `DevicesData`, so the kernel
+    // reads and writes no more than `data`, and the array that it names: that is as long as it says.
+    let request =
+        unsafe { Updater::<{ abi::RUST_DMA_HEAP_IOCTL_DEVICES }, DevicesData>::new(&mut data) };
+    // SAFETY: As above; the call has no other effect on this process's memory.
+    unsafe { rustix::ioctl::ioctl(heap, request) }?;
+    devices.truncate(usize::try_from(data.nr_devices).unwrap_or(usize::MAX));
+    Ok(devices)
 }
 
 /// Bytes of an entry, as the kernel is told.

@@ -269,8 +269,13 @@ impl AsFd for RawHeap {
 /// enough to have that member.
 fn names_memory(request: Opcode) -> bool {
     const NUMBER: Opcode = abi::RUST_DMA_HEAP_IOCTL_DESCRIBE & 0xffff;
+    const DEVICES: Opcode = abi::RUST_DMA_HEAP_IOCTL_DEVICES & 0xffff;
     let size = (request >> 16) & 0x3fff;
-    request & 0xffff == NUMBER && size > 24
+    match request & 0xffff {
+        NUMBER => size > 24,
+        DEVICES => size > 8,
+        _ => false,
+    }
 }
 
 /// The member `fd` of an allocation's argument, if that is long enough.
