@@ -85,6 +85,14 @@ pub(crate) enum Command {
     /// with what was added in a second. --prometheus is for the textfile collector of
     /// node_exporter.
     Stats(StatsOptions),
+    /// Show what devices demand, and which heap serves all of them
+    ///
+    /// Addresses and IOMMU are in sysfs for PCI devices. The rest is known of devices
+    /// that were attached to a buffer since the module was loaded: "unknown: attach
+    /// once" means to run a program that uses the device. "perhaps" means that it
+    /// depends on what is unknown. No device says whether it takes more than one
+    /// physically contiguous range; behind an IOMMU each takes any.
+    Which(WhichOptions),
     /// Change a heap's settings, and perhaps make them last
     ///
     /// Sizes take units (512M), user_limit also a part of the limit (50%), times as
@@ -294,6 +302,22 @@ pub(crate) struct StatsOptions {
     /// Print the text format of Prometheus
     #[arg(long, conflicts_with_all = ["json", "watch"])]
     pub(crate) prometheus: bool,
+}
+
+const WHICH_EXAMPLES: &str = "\
+Examples:
+  dmaheap which /dev/video0 /dev/dri/card0
+  dmaheap which 0000:00:02.0 --json";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{WHICH_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct WhichOptions {
+    /// The devices: nodes, or names in /sys/bus/*/devices
+    #[arg(value_name = "DEVICE", required = true)]
+    pub(crate) devices: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const SET_EXAMPLES: &str = "\

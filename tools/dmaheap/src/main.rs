@@ -25,6 +25,7 @@ mod stats;
 mod top;
 mod udev;
 mod verify;
+mod which;
 
 use clap::Parser;
 use cli::Cli;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Holders(options) => holders::run(&options),
         Command::Top(options) => top::run(&options),
         Command::Stats(options) => stats::run(&options),
+        Command::Which(options) => which::run(&options),
         Command::Set(options) => set::run(&options),
         Command::Alloc(options) => alloc::run(&options),
         Command::Verify(options) => verify::run(&options),
