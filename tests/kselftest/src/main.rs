@@ -24,6 +24,7 @@ mod faults;
 mod fences;
 mod foreign_access;
 mod graphics;
+mod holders;
 mod importer;
 mod limit_contention;
 mod limits;
@@ -89,6 +90,7 @@ const TOPICS: &[Topic] = &[
     ("numa", numa::TESTS),
     ("importer", importer::TESTS),
     ("describe", describe::TESTS),
+    ("holders", holders::TESTS),
     ("mapping-cache", mapping_cache::TESTS),
     ("coherence", coherence::TESTS),
     ("edu", edu::TESTS),
