@@ -11,22 +11,10 @@ use crate::quantity::parse_size;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
-use dma_heap::HEAP_DIR;
-use std::path::Path;
+use command_line::EXIT_STATUS;
+use command_line::heap_name::parse_heap;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Exit status: something failed.
-pub(crate) const EXIT_FAILURE: u8 = 1;
-/// Exit status: there is no heap. (2 is clap's, for wrong usage.)
-pub(crate) const EXIT_NO_HEAP: u8 = 3;
-
-const EXIT_STATUS: &str = "\
-Exit status:
-  0  success (the output names checks that were skipped, and why)
-  1  failure; the message says what to do
-  2  wrong usage
-  3  no heap found";
 
 /// List, allocate from, verify and measure Linux dma-buf heaps
 ///
@@ -517,19 +505,6 @@ fn parse_boundary(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Takes a heap by name or by the path of its node.
-fn parse_heap(text: &str) -> Result<String, String> {
-    let path = Path::new(text);
-    let name = path
-        .strip_prefix(HEAP_DIR)
-        .unwrap_or(path)
-        .to_string_lossy();
-    if name.is_empty() || name.contains('/') {
-        return Err(format!("a heap is a name or {HEAP_DIR}/NAME"));
-    }
-    Ok(name.into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -538,14 +513,5 @@ mod tests {
     #[test]
     fn is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_heap_is_a_name_or_a_path() {
-        assert_eq!(parse_heap("system"), Ok("system".into()));
-        assert_eq!(parse_heap("/dev/dma_heap/system"), Ok("system".into()));
-        for text in ["", "/dev/dma_heap/", "/dev/null", "../null"] {
-            assert!(parse_heap(text).is_err(), "{text:?} was taken");
-        }
     }
 }

@@ -14,11 +14,8 @@ mod documents;
 mod holders;
 mod importer;
 mod list;
-mod missing;
 mod names;
-mod output;
 mod owner;
-mod quantity;
 mod set;
 mod settings;
 mod stats;
@@ -30,19 +27,13 @@ mod which;
 use clap::Parser;
 use cli::Cli;
 use cli::Command;
+use command_line::Outcome;
+use command_line::output;
+use command_line::quantity;
 use std::process::ExitCode;
 
-/// How a run ended, short of an error.
-enum Outcome {
-    /// Everything asked for was done and is as it should be.
-    Good,
-    /// A check failed.
-    Bad,
-    /// There is no heap.
-    NoHeap,
-}
-
 fn main() -> ExitCode {
+    output::speak_as("dmaheap");
     let result = match Cli::parse().command {
         Command::List(options) => list::run(&options),
         Command::Names(options) => names::run(&options),
@@ -62,18 +53,5 @@ fn main() -> ExitCode {
         Command::Udev { clear: false } => udev::run().map(|()| Outcome::Good),
         Command::Receive => verify::receive().map(|()| Outcome::Good),
     };
-    match result {
-        Ok(Outcome::Good) => ExitCode::SUCCESS,
-        Ok(Outcome::Bad) => ExitCode::from(cli::EXIT_FAILURE),
-        Ok(Outcome::NoHeap) => {
-            output::note(&missing::advice());
-            ExitCode::from(cli::EXIT_NO_HEAP)
-        }
-        // Whoever reads our output has seen enough, as `head` does.
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::note(&format!("{error:#}"));
-            ExitCode::from(cli::EXIT_FAILURE)
-        }
-    }
+    command_line::exit_code(result)
 }

@@ -2,9 +2,9 @@
 
 //! Results of `dmaheap verify`, as a table and as JSON.
 
-use crate::missing;
 use crate::output;
 use crate::quantity::format_size;
+use command_line::missing;
 use serde::Serialize;
 use std::fmt::Write as _;
 

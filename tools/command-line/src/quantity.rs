@@ -5,11 +5,15 @@
 use std::time::Duration;
 
 /// A size in bytes.
-pub(crate) type Size = u64;
+pub type Size = u64;
 
 /// Reads a size: a number, perhaps with decimals, and a suffix of K, M, G or T
 /// (powers of 1024, also as KiB or KB), or several of those multiplied with `x`.
-pub(crate) fn parse_size(text: &str) -> Result<Size, String> {
+///
+/// # Errors
+///
+/// Says how it is written.
+pub fn parse_size(text: &str) -> Result<Size, String> {
     text.split(['x', 'X'])
         .try_fold(1, |product: u64, factor| {
             product
@@ -61,7 +65,11 @@ fn parse_factor(text: &str) -> Result<u64, String> {
 
 /// Reads an offset or an address: as a size, but it may be zero, or hexadecimal
 /// after `0x`.
-pub(crate) fn parse_offset(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+///
+/// Says how it is written.
+pub fn parse_offset(text: &str) -> Result<u64, String> {
     if let Some(digits) = text.strip_prefix("0x") {
         return u64::from_str_radix(digits, 16)
             .map_err(|_| format!("{text:?} is no hexadecimal number of 64 bits"));
@@ -74,7 +82,7 @@ pub(crate) fn parse_offset(text: &str) -> Result<u64, String> {
 
 /// Writes a size with the largest suffix that leaves a whole number, so that
 /// nothing is rounded away.
-pub(crate) fn format_size(bytes: u64) -> String {
+pub fn format_size(bytes: u64) -> String {
     let suffixes = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     for (shift, suffix) in suffixes {
         if bytes != 0 && bytes.trailing_zeros() >= shift {
@@ -85,7 +93,7 @@ pub(crate) fn format_size(bytes: u64) -> String {
 }
 
 /// Writes a size for the eye: with the largest suffix and at most one decimal.
-pub(crate) fn format_size_short(bytes: u64) -> String {
+pub fn format_size_short(bytes: u64) -> String {
     let suffixes = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     for (shift, suffix) in suffixes {
         if bytes >> shift == 0 {
@@ -102,14 +110,18 @@ pub(crate) fn format_size_short(bytes: u64) -> String {
 }
 
 /// Writes how many there are of something.
-pub(crate) fn format_count(count: usize, one: &str, many: &str) -> String {
+pub fn format_count(count: usize, one: &str, many: &str) -> String {
     let word = if count == 1 { one } else { many };
     format!("{count} {word}")
 }
 
 /// Reads a duration: a number, perhaps with decimals, and ms, s, m or h;
 /// seconds if nothing is said.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+///
+/// Says how it is written.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let digits = text
         .bytes()
@@ -130,7 +142,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration for the eye: three digits and a unit.
-pub(crate) fn format_duration(time: Duration) -> String {
+pub fn format_duration(time: Duration) -> String {
     let nanos = time.as_nanos();
     let (value, unit) = match nanos {
         0..1_000 => return format!("{nanos} ns"),

@@ -7,7 +7,7 @@ use dma_heap::MODULE_NAME;
 use std::path::Path;
 
 /// Says why there is probably no heap and what to do next.
-pub(crate) fn advice() -> String {
+pub fn advice() -> String {
     let loaded = Path::new("/sys/module").join(MODULE_NAME).is_dir();
     let node = Path::new("/sys/class/dma_heap").is_dir();
     choose(loaded, node)
