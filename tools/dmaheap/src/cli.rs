@@ -204,7 +204,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = format!("{NAMES_EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct NamesOptions {
-    /// Show it for a board whose device tree says this in \"compatible\", the most
+    /// Show it for a board whose device tree says this in "compatible", the most
     /// exact name first [default: this machine]
     #[arg(long, value_name = "COMPATIBLE")]
     pub(crate) board: Vec<String>,
@@ -394,7 +394,7 @@ Examples:
 #[command(after_help = format!("{BENCH_EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct BenchOptions {
     /// Heaps of the module, or pairs OURS=KERNEL [default: each heap of the
-    /// module that has one of the kernel beside it, without \"-pooled\"]
+    /// module that has one of the kernel beside it, without "-pooled"]
     #[arg(value_name = "HEAP")]
     pub(crate) heaps: Vec<String>,
     /// Measure only these operations
@@ -513,5 +513,15 @@ mod tests {
     #[test]
     fn is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_is_as_people_read_it() {
+        let mut program = Cli::command();
+        program.build();
+        for command in program.get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(!help.contains('\\'), "{}: {help}", command.get_name());
+        }
     }
 }
