@@ -32,8 +32,7 @@ def test_page_is_up_to_date() -> None:
 
 
 def test_there_is_a_command_for_each_module() -> None:
-    assert set(sections()) == {"", "list", "names", "alloc", "verify", "bench", "bench-report",
-                               "importer"}
+    assert set(sections()) == {"", "list", "names", "alloc", "verify", "bench"}
 
 
 @pytest.mark.parametrize("command", sections())
@@ -79,7 +78,7 @@ def completed(*words: str) -> list[str]:
 
 def test_bash_completes() -> None:
     assert completed("dmaheap", "ver") == ["verify"]
-    assert set(completed("dmaheap", "be")) == {"bench", "bench-report"}
+    assert set(completed("dmaheap", "be")) == {"bench"}
     assert "--importer" in completed("dmaheap", "verify", "--i")
     assert not completed("dmaheap", "doc")
 

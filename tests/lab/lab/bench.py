@@ -49,8 +49,8 @@ def measure(target: str, arch: str) -> int:
             run.log("out").rename(files[-1])
     if files:
         done = subprocess.run(
-            [BUILD / "amd64/dmaheap", "bench-report", "--json", BUILD / f"{target}.json", "--svg",
-             BUILD / f"{target}.svg", *files], check=False, stdout=subprocess.PIPE, text=True)
+            [BUILD / "amd64/dmaheap-lab", "bench-report", "--json", BUILD / f"{target}.json",
+             "--svg", BUILD / f"{target}.svg", *files], check=False, stdout=subprocess.PIPE, text=True)
         (LOGS / f"{target}.txt").write_text(done.stdout)
         say("", done.stdout, f"All of it: build/{target}.json, build/{target}.svg")
         if done.returncode and not complaints:

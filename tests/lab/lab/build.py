@@ -20,7 +20,9 @@ from lab.steps import BUILD, CACHE, DRY, GUEST, SRC, SUITE, Log, digest, lanes, 
 
 MODULE, IMPORTER, SELFTEST = "rust_dma_heap", "dma_buf_test_importer", "dmabuf-heap"
 C_HEAPS = ("dma-heap", "system_heap", "cma_heap")
-PROGRAMS = ("dmaheap", "dmaheap-kselftest", "dmaheap-torture", "dmaheap-fault-sweep")
+# What every machine of the tests has, and what only those with sanitizers need.
+USUAL = ("dmaheap", "dmaheap-lab", "dmaheap-kselftest")
+PROGRAMS = (*USUAL, "dmaheap-torture", "dmaheap-fault-sweep")
 # Those for video take long to compile, and only machines with video run them.
 VIDEO = ("camera-to-screen", "picture")
 I386 = "i686-unknown-linux-gnu"
@@ -260,7 +262,7 @@ class Build:
             build_programs(log, ARCHES["amd64"].rust, BUILD / "amd64", VIDEO[1:])
         step(f"build the programs for video for {self.label}", f"tools-video-{self.label}", work)
 
-    def initramfs(self, *files: Path, programs: tuple[str, ...] = PROGRAMS[:2]) -> None:
+    def initramfs(self, *files: Path, programs: tuple[str, ...] = USUAL) -> None:
         """The usual content, and files."""
         if not DRY:
             modules = (self.out / f"{name}.ko" for name in (MODULE, IMPORTER))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import root
-from lab.build import IMPORTER, MODULE, PROGRAMS, SELFTEST, Build, copy_documents
+from lab.build import IMPORTER, MODULE, SELFTEST, USUAL, Build, copy_documents
 from lab.kernels import kernel
 from lab.machines import BEGIN, Run, machine
 from lab.results import Results, log_check, split_output
@@ -96,7 +96,7 @@ def try_build(topic: str = "") -> int:
                   "-device", f"virtserialport,chardev={name},name=lab.{name}"]
     files = {file.name: str(file) for file in [
         made.out / f"{MODULE}.ko", made.out / f"{IMPORTER}.ko",
-        *(made.kernel.programs / name for name in PROGRAMS[:2])]}
+        *(made.kernel.programs / name for name in USUAL)]}
     files |= {str(file.relative_to(GUEST)): str(file) for file in GUEST.rglob("*")
               if file.is_file() and file.suffix == ".sh"}
     copy_documents(TRY / "documents")

@@ -15,7 +15,7 @@ GOOD = "lab: the log check begins here\n"
 
 @pytest.fixture(name="measure")
 def _measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    report = tmp_path / "amd64/dmaheap"
+    report = tmp_path / "amd64/dmaheap-lab"
     report.parent.mkdir()
     report.write_text('#!/bin/sh\nshift 5\nfor f; do echo "read ${f##*/}: $(cat "$f")"; done\n')
     report.chmod(0o755)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# bench.sh KIND CONFIG: measures, and prints what `dmaheap bench-report` reads.
+# bench.sh KIND CONFIG: measures, and prints what `dmaheap-lab bench-report` reads.
 # KIND is time, control, count or maps-WHAT; CONFIG says what machine this is.
 
 # shellcheck source=tests/vm/lib.sh
@@ -17,13 +17,13 @@ insmod /lab/dma_buf_test_importer.ko || exit
 [ "$kind" != maps-bounce ] || expect_log any 'swiotlb buffer is full'
 
 case $kind in
-time) set -- ;;
+time) set -- --time 3s ;;
 # The module has no counterpart of the kernel's other areas.
-control) set -- --control system default_cma_region ;;
-count) set -- --icount ;;
+control) set -- --time 3s --control system default_cma_region ;;
+count) set -- --time 3s --icount ;;
 maps-*) set -- --only map,frame --time 1s ;;
 esac
-dmaheap bench --json --config "$config" "$@" 2>/run/lab/errors
+dmaheap-lab bench --json --config "$config" "$@" 2>/run/lab/errors
 status=$?
 # One more line of the run, so that the report has it.
 if [ "$status" -ne 0 ] && [ -s /run/lab/errors ]; then

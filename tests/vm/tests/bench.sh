@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# dmaheap bench measures, and dmaheap bench-report reads what it has printed.
+# dmaheap-lab bench measures, and dmaheap-lab bench-report reads what it has printed.
 # What the numbers are is for make bench.
 
 # shellcheck source=tests/vm/lib.sh
@@ -16,8 +16,8 @@ bench() {
 	json=/run/lab/$1.json
 	cases=$2
 	shift 2
-	dmaheap bench --json --time 10ms "$@" >"$json" 2>/run/lab/errors
-	is "dmaheap bench $*" "$?:$(cat /run/lab/errors)" 0:
+	dmaheap-lab bench --json --time 10ms "$@" >"$json" 2>/run/lab/errors
+	is "dmaheap-lab bench $*" "$?:$(cat /run/lab/errors)" 0:
 	is "it has measured both heaps" "$(grep -c '"median":[1-9]' "$json")" $((2 * cases))
 	is "nothing was left out" "$(grep -c '"median":null' "$json")" 0
 	is "it compares them" "$(grep -c '"ratio":[0-9]' "$json")" "$cases"
@@ -29,9 +29,9 @@ bench vmap 2 default_cma_region-pooled --only vmap
 rmmod dma_buf_test_importer
 
 evidence=/run/lab/report
-dmaheap bench-report --json /run/lab/all.json --svg /run/lab/all.svg \
+dmaheap-lab bench-report --json /run/lab/all.json --svg /run/lab/all.svg \
 	/run/lab/touch.json /run/lab/vmap.json >/run/lab/report 2>&1
-is "dmaheap bench-report reads both" "$?:$(grep -c ' goals reached, ' /run/lab/report)" 0:1
+is "dmaheap-lab bench-report reads both" "$?:$(grep -c ' goals reached, ' /run/lab/report)" 0:1
 is "its JSON has all cases" "$(grep -c '"median_ns": [1-9]' /run/lab/all.json)" 12
 grep -q '</svg>' /run/lab/all.svg
 ok $? "it draws a plot"

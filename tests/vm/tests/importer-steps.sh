@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# importer-steps.sh [HEAP]: what the steps of dmaheap importer do to buffers of our heap.
+# importer-steps.sh [HEAP]: what the steps of dmaheap-lab importer do to buffers of our heap.
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
@@ -18,7 +18,7 @@ mappings=1
 
 # importer [OPTION | STEP]...: its output lies in /run/lab/steps afterwards,
 # what it says beside that in /run/lab/errors.
-importer() { dmaheap importer --heap "$heap" --size 256K "$@" >/run/lab/steps 2>/run/lab/errors; }
+importer() { dmaheap-lab importer --heap "$heap" --size 256K "$@" >/run/lab/steps 2>/run/lab/errors; }
 
 # result STEP: the column RESULT of a step that was done.
 result() { awk -v step="$1" '$1 == step { $1 = $2 = $3 = ""; sub("^ *", ""); print }' /run/lab/steps; }
@@ -73,7 +73,7 @@ is "timed maps are made: the first, and ten, on each of two attachments" \
 # mapped_by_kernel: how many ranges of addresses the kernel has for buffers of the module.
 mapped_by_kernel() { grep -c "\[$MODULE\] .*vmap" /proc/vmallocinfo; }
 before=$(cat "$counters/vmaps")
-dmaheap importer --heap "$heap" --size 256K vmap wait=600s >/dev/null 2>&1 &
+dmaheap-lab importer --heap "$heap" --size 256K vmap wait=600s >/dev/null 2>&1 &
 holder=$!
 for _ in $(seq 100); do
 	[ "$(cat "$counters/vmaps")" -eq "$before" ] || break
@@ -109,7 +109,7 @@ is "JSON has a line for each step" "$(sed -n '5s/"nanoseconds":[0-9]*/N/p' /run/
 hold "$heap" 64K
 fd=$(sed -n 's/^fd=\([0-9]*\) .*/\1/p' /run/lab/alloc)
 for byte in 3 4; do
-	dmaheap importer --fd "$holder:$fd" cpu-read=0:1 attach map write=0:1:$byte unmap
+	dmaheap-lab importer --fd "$holder:$fd" cpu-read=0:1 attach map write=0:1:$byte unmap
 done >/run/lab/steps 2>/run/lab/errors
 release $holder
 is "a buffer of another process is the same one" "$(result cpu-read=0:1 | tail -n 1)" 03

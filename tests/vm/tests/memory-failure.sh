@@ -19,7 +19,7 @@ broken() { awk '$1 == "HardwareCorrupted:" { print $2 }' /proc/meminfo; }
 address() {
 	of=$1
 	shift
-	taskset 1 dmaheap importer --heap "$of" --size 2M attach map ranges "$@" |
+	taskset 1 dmaheap-lab importer --heap "$of" --size 2M attach map ranges "$@" |
 		awk '!n && match($0, /0x[0-9a-f]+/) { print substr($0, RSTART, RLENGTH); fflush(); n = 1 }'
 	used_up_to "$of" "${used:-0}"
 }
@@ -30,7 +30,7 @@ page() { printf '%#x' $(($1 + 0x3000)); }
 # debugger_reads PAGE: how many bytes of that page of the buffer that a process has mapped.
 debugger_reads() {
 	mapped=
-	for pid in $(pidof dmaheap); do
+	for pid in $(pidof dmaheap-lab); do
 		mapped=$(sed -n '/dmabuf/ { s/-.*//p; q }' "/proc/$pid/maps")
 		[ -z "$mapped" ] || break
 	done
@@ -64,7 +64,7 @@ break_page() {
 
 # has_page HEAP PAGE: has the next buffer of 2 MiB that page? Fails, too, if there is no buffer.
 has_page() {
-	taskset 1 dmaheap importer --heap "$1" --size 2M --max-segment "$page_size" attach map ranges \
+	taskset 1 dmaheap-lab importer --heap "$1" --size 2M --max-segment "$page_size" attach map ranges \
 		>/run/lab/ranges 2>&1
 	grep -q "$2 " /run/lab/ranges || ! grep -q 0x /run/lab/ranges
 }

@@ -12,7 +12,7 @@ plan 4
 # ranges LONGEST: of a contiguous 1 MiB, for a driver that asks for that.
 ranges() {
 	insmod /lab/dma_buf_test_importer.ko edu_max_segment="$1" || return
-	dmaheap importer --edu --heap default_cma_region --size 1M attach map ranges >/run/lab/steps 2>&1
+	dmaheap-lab importer --edu --heap default_cma_region --size 1M attach map ranges >/run/lab/steps 2>&1
 	rmmod dma_buf_test_importer
 	grep -c '0x[0-9a-f]* .*iB$' /run/lab/steps
 }

@@ -46,7 +46,7 @@ stop_others() {
 
 # leave_dirty: much is written and then freed. Fails if none of it waits to be zeroed.
 leave_dirty() {
-	dmaheap importer --heap "$heap" --size "$size" cpu-write=0:$size:0xa5 >/dev/null
+	dmaheap-lab importer --heap "$heap" --size "$size" cpu-write=0:$size:0xa5 >/dev/null
 	used_up_to "$heap" $held
 	dirty=$(counter pool_dirty)
 	[ "$dirty" -gt 0 ]
@@ -62,7 +62,7 @@ echo 2 >/sys/module/suspend/parameters/pm_test_delay
 
 # One that a program has all the time. It takes its steps from a pipe.
 mkfifo /run/lab/steps-asleep
-dmaheap importer --heap "$heap" --size 1M </run/lab/steps-asleep >/run/lab/asleep 2>&1 &
+dmaheap-lab importer --heap "$heap" --size 1M </run/lab/steps-asleep >/run/lab/asleep 2>&1 &
 holder=$!
 exec 3>/run/lab/steps-asleep
 echo cpu-write=0:1M:0x5a >&3

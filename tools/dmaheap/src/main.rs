@@ -12,7 +12,6 @@ mod dma_bufs;
 #[cfg(feature = "documents")]
 mod documents;
 mod holders;
-mod importer;
 mod list;
 mod names;
 mod owner;
@@ -45,8 +44,6 @@ fn main() -> ExitCode {
         Command::Alloc(options) => alloc::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Bench(options) => bench::run(&options),
-        Command::BenchReport(options) => bench::report(&options),
-        Command::Importer(options) => importer::run(&options),
         #[cfg(feature = "documents")]
         Command::Documents { folder } => documents::write(&folder),
         Command::Udev { clear: true } => names::clear().map(|()| Outcome::Good),

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Samples in pairs, one of each heap, in the order A B, B A, ...
+//!
+//! A machine drifts: other guests come and go, memory fragments. Two samples
+//! side by side see the same of that, so their ratio is free of it, and the
+//! median of many such ratios also of what hits one sample alone.
+
+use super::cpu;
+use super::cpu::KernelThreads;
+use super::plan::Effort;
+use super::stats::Quartiles;
+use super::stats::percentile;
+use super::stats::ratio;
+use super::workers::Pools;
+use std::cell::RefCell;
+use std::time::Instant;
+
+/// Whose heap a sample is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Ours,
+    Kernel,
+}
+
+/// What one sample has seen.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    /// Nanoseconds of each timed operation.
+    times: Vec<u64>,
+    /// CPU time of everything that was done for it ...
+    cpu_ns: u64,
+    /// ... divided by this is that of one operation.
+    operations: u64,
+}
+
+/// All samples of a heap.
+#[derive(Debug, Default)]
+pub(crate) struct Samples {
+    pub(crate) times: Vec<u64>,
+    cpu_ns: u64,
+    operations: u64,
+}
+
+impl Samples {
+    fn add(&mut self, sample: Sample) {
+        self.times.extend(sample.times);
+        self.cpu_ns += sample.cpu_ns;
+        self.operations += sample.operations;
+    }
+
+    /// CPU time of an operation, on average.
+    pub(crate) fn cpu_ns(&self) -> Option<u64> {
+        self.cpu_ns.checked_div(self.operations)
+    }
+}
+
+/// What came of a case.
+#[derive(Debug, Default)]
+pub(crate) struct Paired {
+    /// Empty when the kernel's heap was measured alone.
+    pub(crate) ours: Samples,
+    pub(crate) kernel: Samples,
+    /// How many times as long the kernel's heap takes, pair by pair.
+    pub(crate) ratios: Option<Quartiles>,
+}
+
+/// By what the samples of a pair are compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    /// The time of all operations.
+    Sum,
+    /// The 99th percentile.
+    P99,
+}
+
+impl By {
+    fn value(self, sample: &Sample) -> u64 {
+        match self {
+            Self::Sum => sample.times.iter().sum(),
+            Self::P99 => percentile(&sample.times, 0.99).unwrap_or(0),
+        }
+    }
+
+    /// How many times as long the kernel's sample took. They may differ in
+    /// length.
+    fn ratio(self, ours: &Sample, kernel: &Sample) -> f64 {
+        let per = |sample: &Sample| match self {
+            Self::Sum => sample.times.len() as u64,
+            Self::P99 => 1,
+        };
+        ratio(
+            self.value(kernel) * per(ours),
+            self.value(ours) * per(kernel),
+        )
+    }
+}
+
+/// Takes samples until the effort is made or `sample` has none to give.
+/// `sides` are the heaps to measure. The first round only warms up.
+pub(crate) fn interleave(
+    sides: &[Side],
+    effort: Effort,
+    by: By,
+    mut sample: impl FnMut(Side) -> anyhow::Result<Option<Sample>>,
+) -> anyhow::Result<Paired> {
+    let mut paired = Paired::default();
+    let mut ratios = Vec::new();
+    let start = Instant::now();
+    for round in 0..=effort.most {
+        if round > effort.least && start.elapsed() >= effort.time {
+            break;
+        }
+        let mut order = sides.to_vec();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        let (mut ours, mut kernel) = (None, None);
+        for side in order {
+            let Some(taken) = sample(side)? else {
+                return Ok(finished(paired, &ratios));
+            };
+            match side {
+                Side::Ours => ours = Some(taken),
+                Side::Kernel => kernel = Some(taken),
+            }
+        }
+        if round == 0 {
+            continue;
+        }
+        if let (Some(ours), Some(kernel)) = (&ours, &kernel) {
+            ratios.push(by.ratio(ours, kernel));
+        }
+        ours.into_iter().for_each(|taken| paired.ours.add(taken));
+        kernel
+            .into_iter()
+            .for_each(|taken| paired.kernel.add(taken));
+    }
+    Ok(finished(paired, &ratios))
+}
+
+fn finished(mut paired: Paired, ratios: &[f64]) -> Paired {
+    paired.ratios = Quartiles::of(ratios);
+    paired
+}
+
+/// Takes a sample when the machine is at rest, and notes what CPU time it cost.
+#[derive(Debug)]
+pub(crate) struct Meter<'p> {
+    pools: &'p Pools,
+    threads: RefCell<KernelThreads>,
+}
+
+impl<'p> Meter<'p> {
+    pub(crate) fn new(pools: &'p Pools) -> Self {
+        Self {
+            pools,
+            threads: RefCell::default(),
+        }
+    }
+
+    /// Runs `work`, which returns the times of what it timed and does
+    /// `operations` operations in all. Before it no worker is busy, whosever
+    /// heap comes next, and what workers do until they rest again counts as
+    /// CPU time of the sample.
+    pub(crate) fn sample(
+        &self,
+        operations: usize,
+        empty_pools: bool,
+        work: impl FnOnce() -> anyhow::Result<Vec<u64>>,
+    ) -> anyhow::Result<Sample> {
+        self.pools.settle()?;
+        let mut threads = self.threads.borrow_mut();
+        let threads_before = threads.snapshot()?;
+        if empty_pools {
+            self.pools.drain()?;
+            self.pools.settle()?;
+        }
+        let before = cpu::of_process();
+        let times = work()?;
+        let after = cpu::of_process();
+        self.pools.settle()?;
+        let kernel = threads.snapshot()?.since(&threads_before);
+        Ok(Sample {
+            times,
+            cpu_ns: after.saturating_sub(before) + kernel,
+            operations: operations as u64,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const BOTH: [Side; 2] = [Side::Ours, Side::Kernel];
+
+    fn effort(pairs: usize) -> Effort {
+        Effort {
+            time: Duration::ZERO,
+            least: pairs,
+            most: 100,
+        }
+    }
+
+    fn sample(times: &[u64]) -> Sample {
+        Sample {
+            times: times.to_vec(),
+            cpu_ns: 10,
+            operations: 2,
+        }
+    }
+
+    #[test]
+    fn the_order_turns_round() -> anyhow::Result<()> {
+        let mut order = Vec::new();
+        interleave(&BOTH, effort(3), By::Sum, |side| {
+            order.push(side);
+            Ok(Some(sample(&[1])))
+        })?;
+        let pair = |first, second| vec![first, second];
+        let mut wanted = pair(Side::Ours, Side::Kernel);
+        wanted.extend(pair(Side::Kernel, Side::Ours));
+        wanted.extend(pair(Side::Ours, Side::Kernel));
+        wanted.extend(pair(Side::Kernel, Side::Ours));
+        assert_eq!(order, wanted);
+        Ok(())
+    }
+
+    #[test]
+    fn drift_cancels() -> anyhow::Result<()> {
+        let mut now = 0;
+        let paired = interleave(&BOTH, effort(20), By::Sum, |side| {
+            now += 100;
+            let times = match side {
+                Side::Ours => [1000 + now],
+                Side::Kernel => [2 * (1000 + now)],
+            };
+            Ok(Some(sample(&times)))
+        })?;
+        let median = paired.ratios.map_or(0.0, |ratios| ratios.median);
+        assert!((1.95..2.05).contains(&median), "{median}");
+        assert_eq!(paired.ours.times.len(), 20);
+        assert_eq!(paired.kernel.cpu_ns(), Some(5));
+        Ok(())
+    }
+
+    #[test]
+    fn samples_may_run_out() -> anyhow::Result<()> {
+        let mut left = 7;
+        let paired = interleave(&BOTH, effort(20), By::Sum, |_| {
+            left -= 1;
+            Ok((left >= 0).then(|| sample(&[1])))
+        })?;
+        // Seven samples are three pairs, of which the first does not count.
+        assert_eq!(paired.ours.times.len(), 2);
+        assert_eq!(paired.kernel.times.len(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn ratios_go_by_what_they_are_told() {
+        let fast: Vec<u64> = (1..=100).collect();
+        let mut slow = vec![1; 98];
+        slow.extend([990, 990]);
+        let (fast, slow) = (sample(&fast), sample(&slow));
+        assert!((By::P99.ratio(&fast, &slow) - 10.0).abs() < 1e-9);
+        let (two, four) = (sample(&[10, 10]), sample(&[10, 10, 10, 10]));
+        assert!((By::Sum.ratio(&two, &four) - 1.0).abs() < 1e-9);
+    }
+}
