@@ -20,23 +20,11 @@ use kernel::{
         RBTreeNodeReservation, //
     },
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         new_spinlock,
         Arc,
         SpinLock, //
     }, //
 };
-
-/// What the buffers of all heaps take, in bytes.
-static TOTAL: Atomic<u64> = Atomic::new(0);
-
-/// Returns what the buffers of all heaps take, in bytes.
-pub(crate) fn total() -> u64 {
-    TOTAL.load(Relaxed)
-}
 
 /// The memory of one heap's living buffers, in bytes, against a limit.
 ///
@@ -241,8 +229,6 @@ impl Account {
     }
 
     fn charged(self: &Arc<Self>, bytes: u64, user: Option<Uid>) -> Charge {
-        let _ = TOTAL.fetch_add(bytes, Relaxed);
-
         Charge {
             account: self.clone(),
             bytes,
@@ -260,7 +246,6 @@ pub(crate) struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let _ = TOTAL.fetch_sub(self.bytes, Relaxed);
         let entry = self.account.sums.lock().subtract(self.bytes, self.user);
 
         // The lock is free again.

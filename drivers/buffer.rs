@@ -15,9 +15,10 @@
 
 #![deny(unsafe_code)]
 
-mod announced;
+mod announcer;
 mod attachment;
 mod attachments;
+mod demands;
 mod export;
 mod room;
 mod seen_devices;
@@ -44,7 +45,7 @@ use crate::{
     },
     accounting::Charge, //
 };
-use announced::Announced;
+use announcer::Announcer;
 use attachment::Attachment;
 use attachments::AttachmentSet;
 use kernel::{
@@ -56,7 +57,6 @@ use kernel::{
         new_mutex,
         Arc,
         Mutex,
-        SetOnce,
         UniqueArc, //
     }, //
 };
@@ -71,10 +71,9 @@ struct State {
 /// A buffer of any heap: blocks of memory with those who use them.
 #[pin_data]
 pub(crate) struct Buffer {
-    export: Arc<Export>,
+    /// First, so that those who watch are told that the buffer goes before it does.
+    export: Announcer,
     blocks: Arc<BlockList>,
-    /// Tells those who watch when the buffer goes, once they know of it.
-    announced: SetOnce<Announced>,
     #[pin]
     state: Mutex<State>,
     // The last field, so that memory counts as used until it is free.
@@ -97,8 +96,7 @@ impl Buffer {
         let dma_buf = DmaBuf::export(&OPS, Self::new(export, blocks, charge), file_flags)?;
 
         if let Some(this) = Self::of(&dma_buf) {
-            this.announced
-                .populate(Announced::new(this, dma_buf.inode()));
+            this.export.announce(this, dma_buf.inode());
         }
         Ok(dma_buf)
     }
@@ -114,9 +112,8 @@ impl Buffer {
         charge: Charge,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            export,
+            export: Announcer::new(export),
             blocks: blocks.into(),
-            announced: SetOnce::new(),
             state <- new_mutex!(State {
                 attachments: AttachmentSet::new(),
                 vmap: None,
@@ -195,6 +192,10 @@ impl Exporter for Buffer {
         let registry = &self.export.attachments;
         let table = registry.map(attachment, direction, self.size())?;
 
+        // A driver may have set its demands only after it attached.
+        if attachment.take_news() {
+            registry.note(attachment);
+        }
         self.export.maps.add(1);
         Ok(table)
     }

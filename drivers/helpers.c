@@ -17,6 +17,7 @@
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>
 #include <linux/iommu.h>
+#include <linux/kernfs.h>
 #include <linux/kobject.h>
 #include <linux/kthread.h>
 #include <linux/math64.h>
@@ -445,6 +446,14 @@ struct kset *rust_dma_heap_device_bus(const struct device *dev)
 void rust_dma_heap_kset_put(struct kset *kset)
 {
 	kset_put(kset);
+}
+
+bool rust_dma_heap_kernel_kobj_has(const char *name)
+{
+	struct kernfs_node *node = kernfs_find_and_get(kernel_kobj->sd, name);
+
+	kernfs_put(node);
+	return node;
 }
 
 bool rust_dma_heap_may_log(void)

@@ -164,6 +164,9 @@ bool rust_dma_heap_device_has_driver(const struct device *dev);
 struct kset *rust_dma_heap_device_bus(const struct device *dev);
 void rust_dma_heap_kset_put(struct kset *kset);
 
+/* Is there a directory of that name in /sys/kernel? include/linux/kernfs.h */
+bool rust_dma_heap_kernel_kobj_has(const char *name);
+
 /* The log: include/linux/ratelimit.h */
 bool rust_dma_heap_may_log(void);
 

@@ -17,6 +17,7 @@ use super::{
     versions::owner, //
 };
 use core::{
+    cell::UnsafeCell,
     marker::PhantomData,
     mem::ManuallyDrop,
     pin::Pin,
@@ -109,13 +110,25 @@ pub(crate) trait Exporter: Sized + Send + Sync + 'static {
 
 /// The operations of the dma-bufs that a `T` is behind, as the C side calls them.
 ///
-/// To be a `static`: by its address a dma-buf shows whose it is.
-pub(crate) struct ExporterOps<T: Exporter>(bindings::dma_buf_ops, PhantomData<fn(&T)>);
+/// By its address a dma-buf shows whose it is. So it can only be a `static`: the compiler would put a
+/// constant anywhere, even where an equal one is, were it not for the cell.
+pub(crate) struct ExporterOps<T: Exporter> {
+    ops: bindings::dma_buf_ops,
+    _is_no_constant: UnsafeCell<()>,
+    _exporter: PhantomData<fn(T) -> T>,
+}
+
+// SAFETY: The cell has nothing in it, and the operations are never written.
+unsafe impl<T: Exporter> Sync for ExporterOps<T> {}
 
 impl<T: Exporter> ExporterOps<T> {
     /// The operations of `T`.
     pub(crate) const fn new() -> Self {
-        Self(Vtable::<T>::OPS, PhantomData)
+        Self {
+            ops: Vtable::<T>::OPS,
+            _is_no_constant: UnsafeCell::new(()),
+            _exporter: PhantomData,
+        }
     }
 }
 
@@ -164,7 +177,7 @@ impl DmaBuf {
             // The name stays as long as the exporter does, because it is part of it.
             exp_name: exporter.name().as_char_ptr(),
             owner: owner!(T),
-            ops: &ops.0,
+            ops: &ops.ops,
             size: exporter.size(),
             flags: file_flags as i32,
             ..pin_init::zeroed()
@@ -209,7 +222,7 @@ impl DmaBuf {
         // SAFETY: By the type invariant, the dma-buf is valid, and its operations never change.
         let theirs = unsafe { (*self.as_raw()).ops };
 
-        if !core::ptr::eq(theirs, &ops.0) {
+        if !core::ptr::eq(theirs, &ops.ops) {
             return None;
         }
         // SAFETY: No other exporter has operations at the address of this static, so `export` made

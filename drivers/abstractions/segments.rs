@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_longest_entry_is_what_the_driver_set() -> Result {
-        let limits = SegmentLimits::new(4 * PAGE_SIZE + 1, usize::MAX);
+        let limits = SegmentLimits::new(4 * PAGE_SIZE + 1, None);
 
         assert_eq!(*cut(&[(8, 10)], limits)?, [(8, 4), (12, 4), (16, 2)]);
         Ok(())
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn no_entry_crosses_the_boundary() -> Result {
-        let limits = SegmentLimits::new(usize::MAX, 8 * PAGE_SIZE - 1);
+        let limits = SegmentLimits::new(usize::MAX, Some(8 * PAGE_SIZE - 1));
 
         assert_eq!(*cut(&[(6, 12)], limits)?, [(6, 2), (8, 8), (16, 2)]);
         assert_eq!(*cut(&[(6, 2), (8, 2)], limits)?, [(6, 2), (8, 2)]);
@@ -238,11 +238,11 @@ mod tests {
 
     #[test]
     fn limits_below_a_page_are_a_page() {
-        assert_eq!(SegmentLimits::new(1, 1).room_at(5), 1);
+        assert_eq!(SegmentLimits::new(1, Some(1)).room_at(5), 1);
     }
 
     #[test]
     fn no_limit_is_what_32_bits_can_say() {
-        assert_eq!(SegmentLimits::new(usize::MAX, usize::MAX), NO_LIMIT);
+        assert_eq!(SegmentLimits::new(usize::MAX, None), NO_LIMIT);
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/rust_dma_heap_trace.h` of this tree.
 //!
-//! Nobody watches most of the time: a call then costs a jump that is patched. None of these
+//! Nobody watches most of the time: each is a call then, and a jump that is patched. None of these
 //! functions sleeps.
 
 use super::bindings;
@@ -39,8 +39,11 @@ pub(crate) fn allocated(buffer: Subject<'_>, total: u64) {
 pub(crate) fn released(buffer: Subject<'_>, total: u64) {
     let (heap, len) = (buffer.heap.as_char_ptr(), buffer.len);
 
+    // On 32 bits, the length of 2 GiB has no negative.
+    let gone = (len as isize).wrapping_neg();
+
     // SAFETY: Takes numbers.
-    unsafe { bindings::rust_dma_heap_trace_stat(buffer.inode, -(len as isize), total as usize) };
+    unsafe { bindings::rust_dma_heap_trace_stat(buffer.inode, gone, total as usize) };
     // SAFETY: `heap` is NUL-terminated.
     unsafe {
         bindings::rust_dma_heap_trace_release(

@@ -29,29 +29,22 @@
 //! On a device that may bounce nothing is kept. A bounce slot is scarce, and one that is kept holds
 //! bytes that were copied at map time: a later sync would write them over newer ones.
 
-use super::Export;
+use super::{
+    demands::Demands,
+    Export, //
+};
 use crate::abstractions::{
     block_list::BlockList,
     device,
-    dma_limits::{
-        self,
-        Reach, //
-    },
+    dma_limits::Reach,
     iommu::{
         Domain,
         DomainId, //
     },
     rate_limit,
-    segments::{
-        self,
-        SegmentLimits, //
-    },
+    segments::SegmentLimits,
     sg_table::SgTable,
-    uapi::{
-        self,
-        AttachmentDescription,
-        ATTACHMENT_KEPT, //
-    }, //
+    uapi::AttachmentDescription, //
 };
 use core::pin::Pin;
 use kernel::{
@@ -148,6 +141,8 @@ struct Tables {
     reach: Reach,
     /// Whether the device could ever reach the memory.
     was_mapped: bool,
+    /// What its driver asked for when it attached, or last had it mapped anew.
+    demands: Demands,
 }
 
 impl Tables {
@@ -191,6 +186,8 @@ pub(crate) struct Attachment {
     /// before the lock of `tables` is taken.
     is_watched: Atomic<bool>,
     idle: Idle,
+    /// Whether the demands have changed, and nobody was told yet.
+    has_news: Atomic<bool>,
     #[pin]
     tables: Mutex<Tables>,
 }
@@ -210,6 +207,7 @@ impl Attachment {
         pin_init::pin_init_scope(move || {
             let reach = Reach::of(device, &blocks);
             let len = blocks.len();
+            let demands = Demands::of(device);
             let table = SgTable::new(device, blocks, SegmentLimits::of(device, reach))?;
 
             Ok(try_pin_init!(Self {
@@ -218,12 +216,14 @@ impl Attachment {
                 len,
                 is_watched: Atomic::new(is_watched),
                 idle: Idle::new(),
+                has_news: Atomic::new(false),
                 tables <- new_mutex!(Tables {
                     primary: Some(table.into()),
                     primary_is_lent: false,
                     duplicates: 0,
                     reach,
                     was_mapped: false,
+                    demands,
                 }),
             }))
         })
@@ -328,6 +328,13 @@ impl Attachment {
             error => MapError::Other(error),
         })?;
         tables.was_mapped = true;
+
+        let demands = Demands::of(&self.device);
+
+        if demands != tables.demands {
+            tables.demands = demands;
+            self.has_news.store(true, Relaxed);
+        }
         self.export.mappings.add(1);
         Ok(table)
     }
@@ -433,21 +440,14 @@ impl Attachment {
     pub(super) fn describe(&self) -> AttachmentDescription {
         let tables = self.tables.lock();
         let maps = usize::from(tables.primary_is_lent) + tables.duplicates;
+        let is_kept = self.idle.is_kept.load(Relaxed);
 
-        drop(tables);
-        AttachmentDescription {
-            device: uapi::name(self.device.name()),
-            dma_mask: dma_limits::dma_mask(&self.device),
-            max_segment: segments::max_segment(&self.device).unwrap_or(0) as u64,
-            boundary_mask: segments::boundary_mask(&self.device)
-                .map_or(u64::MAX, |mask| mask as u64),
-            maps: maps as u32,
-            flags: if self.idle.is_kept.load(Relaxed) {
-                ATTACHMENT_KEPT
-            } else {
-                0
-            },
-        }
+        tables.demands.describe(&self.device, maps, is_kept)
+    }
+
+    /// Tells, once for each time, whether what the device demands has changed since it was attached.
+    pub(super) fn take_news(&self) -> bool {
+        self.has_news.load(Relaxed) && self.has_news.xchg(false, Relaxed)
     }
 
     /// Returns the device.

@@ -30,8 +30,10 @@ use kernel::{
     },
     sync::{
         new_mutex,
+        new_spinlock,
         Arc,
-        Mutex, //
+        Mutex,
+        SpinLock, //
     }, //
 };
 
@@ -194,8 +196,9 @@ pub(crate) struct Attachments {
     /// The buses that devices were attached from, by [`Bus::id`]. Each stays until the end.
     #[pin]
     buses: Mutex<RBTree<usize, Pin<KBox<BusNotifier<All>>>>>,
+    /// Under a spinlock: whoever may open a node may look into it, at any priority.
     #[pin]
-    seen: Mutex<SeenDevices>,
+    seen: SpinLock<SeenDevices>,
 }
 
 impl Attachments {
@@ -213,7 +216,7 @@ impl Attachments {
             pin_init!(Self {
                 all,
                 buses <- new_mutex!(RBTree::new()),
-                seen <- new_mutex!(seen),
+                seen <- new_spinlock!(seen),
             }),
             GFP_KERNEL,
         )
@@ -248,7 +251,7 @@ impl Attachments {
 
     /// Adds an attachment.
     pub(super) fn add(&self, attachment: &Attachment, node: AttachmentNode) {
-        self.seen.lock().note(attachment.describe());
+        self.note(attachment);
         self.all.set.lock().insert(node);
     }
 
@@ -256,9 +259,14 @@ impl Attachments {
     pub(super) fn remove(&self, attachment: &Attachment) {
         let removed = self.all.set.lock().remove(attachment);
 
-        // A driver may have set its demands only after it attached.
-        self.seen.lock().note(attachment.describe());
         drop(removed);
+    }
+
+    /// Notes what a device demands now.
+    pub(super) fn note(&self, attachment: &Attachment) {
+        let device = attachment.describe();
+
+        self.seen.lock().note(device);
     }
 
     /// Tells of devices that were attached, as many as there is room for in `told`. Returns how many

@@ -8,7 +8,8 @@ use kernel::prelude::*;
 /// How many are remembered.
 const MOST: usize = 64;
 
-/// The devices that were attached last, the latest at the end.
+/// The devices that were attached, in the order in which each was first. Nobody sees by it when one
+/// is used.
 pub(super) struct SeenDevices(KVec<AttachmentDescription>);
 
 impl SeenDevices {
@@ -17,13 +18,15 @@ impl SeenDevices {
         Ok(Self(KVec::with_capacity(MOST, GFP_KERNEL)?))
     }
 
-    /// Notes what a device demands now. The one that was not seen for longest makes room.
+    /// Notes what a device demands now. The one that was noted first makes room for a new one.
+    /// Allocates nothing.
     pub(super) fn note(&mut self, device: AttachmentDescription) {
-        let known = self.0.iter().position(|it| it.device == device.device);
-        let leaves = known.or((self.0.len() == MOST).then_some(0));
-
-        if let Some(index) = leaves {
-            let _ = self.0.remove(index);
+        if let Some(known) = self.0.iter_mut().find(|it| it.device == device.device) {
+            *known = device;
+            return;
+        }
+        if self.0.len() == MOST {
+            let _ = self.0.remove(0);
         }
         // There is room now.
         let _ = self.0.push_within_capacity(device);
@@ -50,6 +53,7 @@ impl SeenDevices {
 mod tests {
     use super::*;
     use crate::abstractions::uapi;
+    use kernel::str::CString;
 
     fn device(number: usize, dma_mask: u64) -> Result<AttachmentDescription> {
         let name = CString::try_from_fmt(fmt!("device{number}"))?;
@@ -64,8 +68,6 @@ mod tests {
         })
     }
 
-    use kernel::str::CString;
-
     #[test]
     fn the_latest_word_of_each_counts() -> Result {
         let mut seen = SeenDevices::new()?;
@@ -78,7 +80,7 @@ mod tests {
 
         assert_eq!(seen.tell(&mut told), 2);
         assert_eq!(told.iter().map(|it| it.dma_mask).sum::<u64>(), 13);
-        assert_eq!(told.last().map(|it| (it.dma_mask, it.maps)), Some((7, 0)));
+        assert_eq!(told.first().map(|it| (it.dma_mask, it.maps)), Some((7, 0)));
         Ok(())
     }
 

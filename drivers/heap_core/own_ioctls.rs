@@ -34,10 +34,14 @@ use kernel::{
         _IOC_TYPE, //
     },
     prelude::*,
-    transmute::FromBytes,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
     uaccess::{
         UserPtr,
-        UserSlice, //
+        UserSlice,
+        UserSliceWriter, //
     }, //
 };
 
@@ -80,7 +84,8 @@ impl OwnIoctl {
 
     /// Answers it, on a node of a heap whose buffers share `export`. May sleep.
     ///
-    /// The errors are those that the header names, and `EFAULT` for a bad pointer.
+    /// The errors are those that the header names, `EFAULT` for a bad pointer, `ENOMEM`, and `EINTR`
+    /// for a task that is about to be killed.
     pub(super) fn answer(&self, export: &Export) -> Result {
         // All of them are read and written.
         if _IOC_DIR(self.command) != _IOC_DIR(IOCTL_DESCRIBE) {
@@ -109,7 +114,7 @@ impl OwnIoctl {
         description.nr_segments = buffer.nr_segments() as u64;
         description.heap = uapi::name(buffer.name());
         description.nr_attachments = room.fill(|told| buffer.describe_attachments(told))?;
-        self.writer(size_of::<Description>()).write(&description)
+        self.write(&description)
     }
 
     fn devices(&self, export: &Export) -> Result {
@@ -117,24 +122,23 @@ impl OwnIoctl {
         let room = Room::new(devices.devices, devices.device_size, devices.nr_devices)?;
 
         devices.nr_devices = room.fill(|told| export.describe_devices(told))?;
-        self.writer(size_of::<Devices>()).write(&devices)
+        self.write(&devices)
     }
 
-    fn writer(&self, len: usize) -> kernel::uaccess::UserSliceWriter {
-        UserSlice::new(self.argument, len).writer()
-    }
-
-    /// Copies the caller's structure in. It had `first` bytes when it was first.
-    fn read<T: FromBytes>(&self, first: usize) -> Result<T> {
+    /// Copies the caller's structure in. It had `first` bytes when it was first; what the caller does
+    /// not have is zero, and what this module does not know must be.
+    fn read<T: FromBytes + AsBytes + Zeroable>(&self, first: usize) -> Result<T> {
         let size = _IOC_SIZE(self.command);
 
         if size < first {
             return Err(EINVAL);
         }
 
+        let mut structure: T = pin_init::zeroed();
+        let known = size.min(size_of::<T>());
         let mut reader = UserSlice::new(self.argument, size).reader();
-        let structure = reader.read()?;
 
+        reader.read_slice(structure.as_bytes_mut().get_mut(..known).ok_or(EINVAL)?)?;
         while !reader.is_empty() {
             let mut surplus = ZEROES;
             let len = reader.len().min(surplus.len());
@@ -146,6 +150,33 @@ impl OwnIoctl {
         }
         Ok(structure)
     }
+
+    /// Copies it back, as much as the caller has.
+    fn write(&self, structure: &impl AsBytes) -> Result {
+        let size = _IOC_SIZE(self.command);
+        let bytes = structure.as_bytes();
+
+        write_filled(
+            &mut UserSlice::new(self.argument, size).writer(),
+            bytes,
+            size.min(bytes.len()),
+        )
+    }
+}
+
+/// Writes `len` bytes: those of a structure, as many as there are, and zeroes.
+fn write_filled(writer: &mut UserSliceWriter, bytes: &[u8], len: usize) -> Result {
+    let known = bytes.get(..len).unwrap_or(bytes);
+    let mut surplus = len - known.len();
+
+    writer.write_slice(known)?;
+    while surplus > 0 {
+        let zeroes = ZEROES.get(..surplus).unwrap_or(&ZEROES);
+
+        writer.write_slice(zeroes)?;
+        surplus -= zeroes.len();
+    }
+    Ok(())
 }
 
 /// Where the caller wants to be told of devices.
@@ -189,15 +220,7 @@ impl Room {
         let mut writer = UserSlice::new(self.address, len).writer();
 
         for entry in entries.iter().take(nr_entries) {
-            let mut surplus = self.entry_size - size_of::<AttachmentDescription>();
-
-            writer.write(entry)?;
-            while surplus > 0 {
-                let zeroes = ZEROES.get(..surplus).unwrap_or(&ZEROES);
-
-                writer.write_slice(zeroes)?;
-                surplus -= zeroes.len();
-            }
+            write_filled(&mut writer, entry.as_bytes(), self.entry_size)?;
         }
         Ok(there as u32)
     }

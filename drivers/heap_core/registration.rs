@@ -100,15 +100,13 @@ impl RegisteredHeaps {
             nodes.push(heap, GFP_KERNEL)?;
         }
 
-        let total_pools = total_pools::file()?;
-
         Ok(Self {
             // The last step: an open node must not see a module whose load fails.
             _nodes: CharDevices::add(numbers, nodes)?,
             _devices: devices,
             _counters: counters,
             _debugfs: debugfs,
-            _total_pools: total_pools,
+            _total_pools: total_pools::file(),
             _attachments: attachments,
         })
     }

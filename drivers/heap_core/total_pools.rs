@@ -5,12 +5,9 @@
 //! A file of Android's kernels, which its libmeminfo and other tools read.
 
 use crate::{
-    abstractions::{
-        kernel_attribute::{
-            KernelAttribute,
-            KernelNumber, //
-        },
-        path, //
+    abstractions::kernel_attribute::{
+        KernelAttribute,
+        KernelNumber, //
     },
     pool, //
 };
@@ -31,10 +28,12 @@ impl KernelNumber for TotalPools {
     }
 }
 
-/// Makes the file, unless the kernel has one of its own. May sleep.
-pub(super) fn file() -> Result<Option<TotalPoolsFile>> {
-    if path::exists(c"/sys/kernel/dma_heap")? {
-        return Ok(None);
+/// Makes the file, unless the kernel has one of its own. Without it, heaps work as well. May sleep.
+pub(super) fn file() -> Option<TotalPoolsFile> {
+    if TotalPoolsFile::is_taken() {
+        return None;
     }
-    TotalPoolsFile::new().map(Some)
+    TotalPoolsFile::new()
+        .inspect_err(|error| pr_info!("no /sys/kernel/dma_heap/total_pools_kb: {:?}\n", error))
+        .ok()
 }

@@ -218,6 +218,13 @@ impl Ledger {
     }
 }
 
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // What the pool had goes with it.
+        let _ = HELD.fetch_sub(self.held(), Relaxed);
+    }
+}
+
 /// Returns the length of `nr_pages` pages.
 pub(super) fn bytes(nr_pages: usize) -> u64 {
     nr_pages as u64 * PAGE_SIZE as u64

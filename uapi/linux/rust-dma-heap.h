@@ -2,8 +2,8 @@
 /*
  * What nodes of the module rust_dma_heap can do beyond <linux/dma-heap.h>.
  *
- * A command goes to the node of any heap of the module and names a dma-buf by
- * its file descriptor. Nodes of the kernel's own heaps answer EINVAL.
+ * A command goes to the node of any heap of the module. Nodes of the kernel's own
+ * heaps answer EINVAL.
  *
  * Structures grow at their end, and a command says how long the caller's is:
  * a newer program's surplus must be zero (else E2BIG) and stays so, an older
@@ -50,10 +50,10 @@ struct rust_dma_heap_description {
  * devices are attached. Whoever holds its descriptor may ask.
  *
  * EBADF: no such descriptor. EINVAL: not a dma-buf, flags are not 0, or the
- * structure or its attachment_size is shorter than here. EXDEV: another
- * exporter's buffer. E2BIG: bytes that this module does not know are not 0.
+ * structure or its attachment_size is shorter than here, or that 4096 or more.
+ * EXDEV: another exporter's buffer. E2BIG: bytes that this module does not know are not 0.
  */
-#define RUST_DMA_HEAP_IOCTL_DESCRIBE _IOWR('H', 0x80, struct rust_dma_heap_description)
+#define RUST_DMA_HEAP_IOCTL_DESCRIBE _IOWR('H', 0x91, struct rust_dma_heap_description)
 
 /* What RUST_DMA_HEAP_IOCTL_DEVICES takes and returns. */
 struct rust_dma_heap_devices {
@@ -63,11 +63,13 @@ struct rust_dma_heap_devices {
 };
 
 /*
- * Tell which devices were attached to any buffer since the module was loaded, the
- * latest last, and what each demanded then; at most 64. maps and flags are 0.
+ * Tell which devices were attached to any buffer since the module was loaded, in the
+ * order in which each was first, and what each demanded last; at most 64. maps and
+ * flags are 0.
  *
- * EINVAL: the structure or its device_size is shorter than here. E2BIG: as above.
+ * EINVAL: the structure or its device_size is shorter than here, or that 4096 or
+ * more. E2BIG: as above.
  */
-#define RUST_DMA_HEAP_IOCTL_DEVICES _IOWR('H', 0x81, struct rust_dma_heap_devices)
+#define RUST_DMA_HEAP_IOCTL_DEVICES _IOWR('H', 0x92, struct rust_dma_heap_devices)
 
 #endif

@@ -223,7 +223,7 @@ fn only_written(target: &Target) -> TestResult {
 
 fn other_numbers(target: &Target) -> TestResult {
     // Our own have tests of their own.
-    for number in (1..=u8::MAX).filter(|number| ![0x80, 0x81].contains(number)) {
+    for number in (1..=u8::MAX).filter(|number| ![0x91, 0x92].contains(number)) {
         leaves_nothing(target, || {
             refused(
                 &format!("ioctl number {number}"),

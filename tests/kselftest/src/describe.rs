@@ -50,10 +50,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("other directions are EINVAL", directions),
     ("what is no buffer of the module is refused", no_buffer),
     ("memory without access is EFAULT", bad_memory),
-    (
-        "devices are remembered with what they demanded last",
-        devices,
-    ),
+    ("devices are remembered with what they demanded", devices),
+    ("the list of devices has the same rules", devices_structure),
 ];
 
 /// Bytes of the structure and of an entry, as they were first.
@@ -67,7 +65,7 @@ const NR_ENTRIES_AT: usize = 20;
 const SIZE_AT: usize = 24;
 
 fn command(direction: IoctlDirection, size: usize) -> Opcode {
-    from_components(direction, b'H', 0x80, size)
+    from_components(direction, b'H', 0x91, size)
 }
 
 /// The ioctl's structure as it lies in memory, of `len` bytes.
@@ -107,7 +105,7 @@ impl Target {
     fn send_description(&self, bytes: &mut [u8], entries: &mut [u8]) -> Result<(), Errno> {
         let command = command(IoctlDirection::ReadWrite, bytes.len());
         self.raw
-            .describe(command, bytes, Argument::Ordinary, entries)
+            .own_ioctl(command, bytes, Argument::Ordinary, entries)
     }
 }
 
@@ -385,7 +383,7 @@ fn directions(target: &Target) -> TestResult {
             IoctlDirection::Write,
         ] {
             let mut bytes = structure(&buffer, 0, SIZE);
-            let result = target.raw.describe(
+            let result = target.raw.own_ioctl(
                 command(direction, SIZE),
                 &mut bytes,
                 Argument::Ordinary,
@@ -400,9 +398,11 @@ fn directions(target: &Target) -> TestResult {
 fn no_buffer(target: &Target) -> TestResult {
     ours(target, || {
         let file = std::fs::File::open("/dev/null")?;
-        let result = target.heap.describe(&file);
-        refused("a file", errno(result), Errno::INVAL)?;
         let buffer = target.heap.alloc(page())?;
+        let mut bytes = structure(&buffer, 0, SIZE);
+        set(&mut bytes, 0, &file.as_raw_fd().to_ne_bytes())?;
+        let result = target.send_description(&mut bytes, &mut []);
+        refused("a file", result, Errno::INVAL)?;
         for number in [-1, 1 << 20] {
             let mut bytes = structure(&buffer, 0, SIZE);
             set(&mut bytes, 0, &i32::to_ne_bytes(number))?;
@@ -427,7 +427,7 @@ fn bad_memory(target: &Target) -> TestResult {
             for kind in [Argument::ReadOnly, Argument::NoAccess, Argument::CutShort] {
                 let mut bytes = structure(&buffer, 0, SIZE);
                 let command = command(IoctlDirection::ReadWrite, SIZE);
-                let result = target.raw.describe(command, &mut bytes, kind, &mut []);
+                let result = target.raw.own_ioctl(command, &mut bytes, kind, &mut []);
                 refused(&format!("{kind:?}"), result, Errno::FAULT)?;
             }
             let _attachment = importer.attach(&buffer)?;
@@ -451,19 +451,83 @@ fn devices(target: &Target) -> TestResult {
             let attachment = importer.attach(&buffer)?;
             let told = target.heap.describe(&buffer)?.attachments;
             let name = told.first().map_or("", |it| &it.name).to_owned();
-            let latest =
-                || -> Result<Option<AttachedDevice>, Failure> { Ok(target.heap.devices()?.pop()) };
-            equal("attached", latest()?, Some(device_of(&name, settings)))?;
+            let expect = |when: &str| -> Result<(), Failure> {
+                let mut all = target.heap.devices()?;
+                // Once, however often it was attached.
+                all.retain(|it| it.name == name);
+                equal(when, all, vec![device_of(&name, settings)])
+            };
+            expect("attached")?;
             let mapping = attachment.map(Direction::Both)?;
-            equal("mapped", latest()?, Some(device_of(&name, settings)))?;
+            expect("mapped")?;
             mapping.release()?;
             attachment.release()?;
-            equal("detached", latest()?, Some(device_of(&name, settings)))?;
-            // Once, however often it was attached.
-            drop([importer.attach(&buffer)?, importer.attach(&buffer)?]);
-            let all = target.heap.devices()?;
-            let same = all.iter().filter(|it| it.name == name).count();
-            equal("entries of the device", same, 1)?;
+            expect("detached")?;
+            let _attachments = [importer.attach(&buffer)?, importer.attach(&buffer)?];
+            expect("attached again, twice")?;
+            Ok(Pass)
+        })
+    })
+}
+
+/// The structure of the other ioctl: an address, the bytes of an entry, their number.
+fn devices_structure(target: &Target) -> TestResult {
+    const SIZE: usize = 16;
+    let structure = |entry_size: u32, room: u32, len: usize| {
+        let mut bytes = [&[0; 8][..], &entry_size.to_ne_bytes(), &room.to_ne_bytes()].concat();
+        bytes.resize(len, 0);
+        bytes
+    };
+    let send = |bytes: &mut [u8], entries: &mut [u8]| {
+        let command = from_components(IoctlDirection::ReadWrite, b'H', 0x92, bytes.len());
+        target
+            .raw
+            .own_ioctl(command, bytes, Argument::Ordinary, entries)
+    };
+    ours(target, || {
+        device::with_any(|importer| {
+            let buffer = target.heap.alloc(page())?;
+            let _attachment = importer.attach(&buffer)?;
+            let mut bytes = structure(0, 0, SIZE);
+            send(&mut bytes, &mut [])?;
+            let there = number_at(&bytes, 12)?;
+            if there == 0 {
+                return fail("without room, no device is counted");
+            }
+            // Longer, of which the surplus is zero; entries of a later version.
+            let mut entries = vec![0xaa; ENTRY_SIZE + 8];
+            let mut bytes = structure(u32::try_from(entries.len())?, 1, SIZE + 40);
+            send(&mut bytes, &mut entries)?;
+            equal("their number", number_at(&bytes, 12)?, there)?;
+            if entries.iter().skip(ENTRY_SIZE).any(|byte| *byte != 0) {
+                return fail("what is unknown of an entry is not zero");
+            }
+            let refuse = |what: &str, mut bytes: Vec<u8>, errno| {
+                refused(what, send(&mut bytes, &mut []), errno)
+            };
+            refuse(
+                "a shorter structure",
+                structure(0, 0, SIZE - 1),
+                Errno::INVAL,
+            )?;
+            refuse(
+                "shorter entries",
+                structure(ENTRY_SIZE as u32 - 1, 1, SIZE),
+                Errno::INVAL,
+            )?;
+            refuse(
+                "entries of 4096 bytes",
+                structure(4096, 1, SIZE),
+                Errno::INVAL,
+            )?;
+            refuse(
+                "room without access",
+                structure(ENTRY_SIZE as u32, 1, SIZE),
+                Errno::FAULT,
+            )?;
+            let mut surplus = structure(0, 0, SIZE + 1);
+            set(&mut surplus, SIZE, &[1])?;
+            refuse("a surplus", surplus, Errno::TOOBIG)?;
             Ok(Pass)
         })
     })

@@ -23,6 +23,12 @@ use std::os::fd::OwnedFd;
 /// The file system of dma-bufs, in statfs.
 const DMA_BUF_MAGIC: u64 = 0x444d_4142;
 
+/// Whether a descriptor is that of a dma-buf.
+pub(crate) fn is_dma_buf(fd: BorrowedFd<'_>) -> bool {
+    // The type of the number differs between architectures.
+    rustix::fs::fstatfs(fd).is_ok_and(|it| u64::try_from(it.f_type) == Ok(DMA_BUF_MAGIC))
+}
+
 /// A buffer from a heap: its file descriptor, closed on drop.
 ///
 /// The memory is free when the last descriptor, mapping and device
@@ -44,9 +50,7 @@ impl Buffer {
     /// [`Error::Examine`] if it cannot be examined.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
         let fail = |errno| Error::Examine { errno };
-        let kind = rustix::fs::fstatfs(&fd).map_err(fail)?.f_type;
-        // The type of the number differs between architectures.
-        if u64::try_from(kind) != Ok(DMA_BUF_MAGIC) {
+        if !is_dma_buf(fd.as_fd()) {
             return Err(Error::NotADmaBuf);
         }
         let mode = rustix::fs::fcntl_getfl(&fd).map_err(fail)? & OFlags::ACCMODE;

@@ -2,10 +2,12 @@
 
 //! What a buffer is, as the heap's node tells whoever holds it.
 
+use crate::buffer::is_dma_buf;
 use crate::error::Error;
 use crate::sys::abi::AttachmentData;
 use crate::sys::abi::RUST_DMA_HEAP_ATTACHMENT_KEPT;
 use crate::sys::ioctl;
+use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 
 /// For how many attached devices there is room at first.
@@ -48,8 +50,11 @@ impl Description {
     pub(crate) fn ask(heap: BorrowedFd<'_>, buffer: BorrowedFd<'_>) -> Result<Self, Error> {
         let mut room = ROOM;
         loop {
-            let (data, attachments) =
-                ioctl::describe(heap, buffer, room).map_err(|errno| Error::Describe { errno })?;
+            let (data, attachments) = match ioctl::describe(heap, buffer, room) {
+                // Of the two reasons for that, one can be told.
+                Err(Errno::INVAL) if !is_dma_buf(buffer) => return Err(Error::NotADmaBuf),
+                answer => answer.map_err(|errno| Error::Describe { errno })?,
+            };
             let wanted = u16::try_from(data.nr_attachments).unwrap_or(u16::MAX);
             if wanted > room {
                 room = wanted;
@@ -66,15 +71,20 @@ impl Description {
     }
 }
 
-/// The kernel remembers so many devices at most.
-const MOST_DEVICES: u16 = 64;
-
 impl AttachedDevice {
     /// Asks the node of a heap for those that were attached.
     pub(crate) fn ask(heap: BorrowedFd<'_>) -> Result<Vec<Self>, Error> {
-        let devices =
-            ioctl::devices(heap, MOST_DEVICES).map_err(|errno| Error::Describe { errno })?;
-        Ok(devices.iter().map(Self::from).collect())
+        let mut room = ROOM;
+        loop {
+            let (number, devices) =
+                ioctl::devices(heap, room).map_err(|errno| Error::Describe { errno })?;
+            let wanted = u16::try_from(number).unwrap_or(u16::MAX);
+            if wanted > room {
+                room = wanted;
+                continue;
+            }
+            return Ok(devices.iter().map(Self::from).collect());
+        }
     }
 }
 

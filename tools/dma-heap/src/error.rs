@@ -254,8 +254,8 @@ fn map_advice(errno: Errno) -> &'static str {
 fn describe_advice(errno: Errno) -> &'static str {
     match errno {
         Errno::INVAL | Errno::NOTTY => {
-            "the node is one of the kernel's own heaps: ask that of a heap of the module \
-             rust_dma_heap"
+            "the node is one of the kernel's own heaps, or of an older module: ask a heap of the \
+             module rust_dma_heap"
         }
         Errno::XDEV => {
             "it came from another exporter, and debugfs (dma_buf/bufinfo) has what is \

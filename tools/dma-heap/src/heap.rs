@@ -141,13 +141,13 @@ impl Heap {
     /// # Errors
     ///
     /// [`Error::Describe`]: EXDEV if another exporter made it, EINVAL if this is a heap of the
-    /// kernel's own, or the descriptor no dma-buf.
+    /// kernel's own. [`Error::NotADmaBuf`] if the descriptor is of another kind.
     pub fn describe(&self, buffer: impl AsFd) -> Result<Description, Error> {
         Description::ask(self.node.as_fd(), buffer.as_fd())
     }
 
     /// Asks which devices were attached to buffers of any heap of the module since it was loaded,
-    /// the latest last: what each demanded then, and nothing of its maps.
+    /// in the order in which each was first: what it demanded last, and nothing of its maps.
     ///
     /// # Errors
     ///

@@ -123,11 +123,11 @@ pub const DMA_HEAP_IOCTL_ALLOC: Opcode =
 
 /// Describe a buffer of the module rust_dma_heap.
 pub const RUST_DMA_HEAP_IOCTL_DESCRIBE: Opcode =
-    opcode::read_write::<DescriptionData>(DMA_HEAP_IOC_MAGIC, 0x80);
+    opcode::read_write::<DescriptionData>(DMA_HEAP_IOC_MAGIC, 0x91);
 
 /// Tell which devices were attached to buffers of the module.
 pub const RUST_DMA_HEAP_IOCTL_DEVICES: Opcode =
-    opcode::read_write::<DevicesData>(DMA_HEAP_IOC_MAGIC, 0x81);
+    opcode::read_write::<DevicesData>(DMA_HEAP_IOC_MAGIC, 0x92);
 
 /// Start or end CPU access.
 pub const DMA_BUF_IOCTL_SYNC: Opcode = opcode::write::<SyncData>(b'b', 0);
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn numbers() {
         assert_eq!(DMA_HEAP_IOCTL_ALLOC, 0xc018_4800);
-        assert_eq!(RUST_DMA_HEAP_IOCTL_DESCRIBE, 0xc070_4880);
-        assert_eq!(RUST_DMA_HEAP_IOCTL_DEVICES, 0xc010_4881);
+        assert_eq!(RUST_DMA_HEAP_IOCTL_DESCRIBE, 0xc070_4891);
+        assert_eq!(RUST_DMA_HEAP_IOCTL_DEVICES, 0xc010_4892);
         assert_eq!(DMA_BUF_IOCTL_SYNC, 0x4008_6200);
         assert_eq!(DMA_BUF_IOCTL_EXPORT_SYNC_FILE, 0xc008_6202);
         assert_eq!(DMA_BUF_IOCTL_IMPORT_SYNC_FILE, 0x4008_6203);

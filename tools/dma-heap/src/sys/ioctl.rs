@@ -84,12 +84,12 @@ pub fn describe(
 }
 
 /// Asks the node of a heap which devices were attached to buffers of its module. There is room for
-/// `room` of them.
+/// `room` of them; the answer has how many there are, too.
 ///
 /// # Errors
 ///
 /// Whatever the ioctl returns: EINVAL from a node of the kernel's own heaps.
-pub fn devices(heap: BorrowedFd<'_>, room: u16) -> Result<Vec<AttachmentData>> {
+pub fn devices(heap: BorrowedFd<'_>, room: u16) -> Result<(u32, Vec<AttachmentData>)> {
     let mut devices = vec![AttachmentData::EMPTY; usize::from(room)];
     let mut data = DevicesData {
         // Lossless: an address has at most 64 bits on every Linux.
@@ -104,7 +104,7 @@ pub fn devices(heap: BorrowedFd<'_>, room: u16) -> Result<Vec<AttachmentData>> {
     // SAFETY: As above; the call has no other effect on this process's memory.
     unsafe { rustix::ioctl::ioctl(heap, request) }?;
     devices.truncate(usize::try_from(data.nr_devices).unwrap_or(usize::MAX));
-    Ok(devices)
+    Ok((data.nr_devices, devices))
 }
 
 /// Bytes of an entry, as the kernel is told.

@@ -142,15 +142,15 @@ impl RawHeap {
     /// # Errors
     ///
     /// Whatever the ioctl returns; E2BIG if `argument` is larger than a
-    /// request number can tell. ENOSYS, without a call, for a request to
-    /// [describe](Self::describe) a buffer: its argument names other memory.
+    /// request number can tell. ENOSYS, without a call, for [our own
+    /// ioctls](Self::own_ioctl): their arguments name other memory.
     pub fn ioctl(
         &self,
         request: Opcode,
         argument: &mut [u8],
         kind: Argument,
     ) -> Result<Option<OwnedFd>> {
-        if names_memory(request) {
+        if array_member(request).is_some() {
             return Err(Errno::NOSYS);
         }
         let before = fd_member(argument);
@@ -163,30 +163,34 @@ impl RawHeap {
         }
     }
 
-    /// Sends `request`, a `RUST_DMA_HEAP_IOCTL_DESCRIBE` of any size, with a copy of `argument` as
-    /// [`Self::ioctl`] does. Its member `attachments` is set to memory that holds a copy of
+    /// Sends `request`, one of our own ioctls of any size, with a copy of `argument` as
+    /// [`Self::ioctl`] does. Its member that names an array is set to memory that holds a copy of
     /// `entries`, or, if there are none, cannot be accessed. On success, both hold what the kernel
     /// left there.
     ///
     /// # Errors
     ///
-    /// Whatever the ioctl returns; E2BIG, without a call, if `argument` is larger than a request
-    /// number can tell, or asks for more than `entries` can take.
-    pub fn describe(
+    /// Whatever the ioctl returns. Without a call, ENOSYS for another request, and E2BIG if
+    /// `argument` is larger than a request number can tell, or asks for more than `entries` can
+    /// take.
+    pub fn own_ioctl(
         &self,
         request: Opcode,
         argument: &mut [u8],
         kind: Argument,
         entries: &mut [u8],
     ) -> Result<()> {
+        let array = array_member(request).ok_or(Errno::NOSYS)?;
         let member = |at: usize| {
             let bytes = argument.get(at..at + 4).and_then(|it| it.try_into().ok());
             u64::from(bytes.map_or(0, u32::from_ne_bytes))
         };
+        // The size of an entry and their number stand behind the address.
+        let wanted = member(array + 8) * member(array + 12);
         let scratch = Scratch::new()?;
         let access = if entries.is_empty() {
             MprotectFlags::empty()
-        } else if member(16) * member(20) > entries.len() as u64 || entries.len() > scratch.len {
+        } else if wanted > entries.len() as u64 || entries.len() > scratch.len {
             return Err(Errno::TOOBIG);
         } else {
             MprotectFlags::READ | MprotectFlags::WRITE
@@ -198,7 +202,7 @@ impl RawHeap {
                 .copy_from_nonoverlapping(NonNull::from(&*entries).cast(), entries.len())
         };
         scratch.protect(0, access)?;
-        if let Some(address) = argument.get_mut(8..16) {
+        if let Some(address) = argument.get_mut(array..array + 8) {
             let base = scratch.base.as_ptr().expose_provenance() as u64;
             address.copy_from_slice(&base.to_ne_bytes());
         }
@@ -265,16 +269,14 @@ impl AsFd for RawHeap {
     }
 }
 
-/// Whether a request's argument can name other memory: it is one to describe a buffer, and long
-/// enough to have that member.
-fn names_memory(request: Opcode) -> bool {
-    const NUMBER: Opcode = abi::RUST_DMA_HEAP_IOCTL_DESCRIBE & 0xffff;
+/// Where the argument of one of our own ioctls has the address of an array.
+fn array_member(request: Opcode) -> Option<usize> {
+    const DESCRIBE: Opcode = abi::RUST_DMA_HEAP_IOCTL_DESCRIBE & 0xffff;
     const DEVICES: Opcode = abi::RUST_DMA_HEAP_IOCTL_DEVICES & 0xffff;
-    let size = (request >> 16) & 0x3fff;
     match request & 0xffff {
-        NUMBER => size > 24,
-        DEVICES => size > 8,
-        _ => false,
+        DESCRIBE => Some(8),
+        DEVICES => Some(0),
+        _ => None,
     }
 }
 
