@@ -21,6 +21,7 @@ pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<Outcome> {
     };
     let settings = Settings {
         kind,
+        brief: false,
         only: options.only.clone(),
         time: options.time,
         config: options.config.clone(),

@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// a run that was cut short. A case that fails does not stop the others: the status is
     /// then 1, and the results say why.
     ///
+    /// map and frame are measured with --only.
+    ///
     /// Needs root, and for vmap, metadata, map and frame the module dma_buf_test_importer.
     Bench(BenchOptions),
     /// Combine runs of `bench --json` into tables, goals and a plot

@@ -50,7 +50,8 @@ def measure(target: str, arch: str) -> int:
     if files:
         done = subprocess.run(
             [BUILD / "amd64/dmaheap-lab", "bench-report", "--json", BUILD / f"{target}.json",
-             "--svg", BUILD / f"{target}.svg", *files], check=False, stdout=subprocess.PIPE, text=True)
+             "--svg", BUILD / f"{target}.svg", *files],
+            check=False, stdout=subprocess.PIPE, text=True)
         (LOGS / f"{target}.txt").write_text(done.stdout)
         say("", done.stdout, f"All of it: build/{target}.json, build/{target}.svg")
         if done.returncode and not complaints:

@@ -15,8 +15,8 @@ Operations:
                      follows the other, and nobody touches the memory
   alloc-write-close  allocate, map, write every byte, unmap and close
   touch              map a new buffer, touch each page, unmap
-  vmap               vmap and vunmap, of the system heap in a memory that was
-                     taken to pieces before
+  vmap               vmap and vunmap. For buffers of system heaps in small
+                     pieces, all free memory is taken for a moment
   pipeline           the ioctl in a stream of frames: 60 a second of 12 MiB, each
                      written in full and held for 4 frames; the ratio is that of
                      the 99th percentiles
@@ -29,8 +29,7 @@ Operations:
   frame              map, have edu write 4 KiB, unmap, and read them with the CPU
                      in a bracket; the DMA is not timed
 
-map and frame are measured with --only. Where a heap's buffer cannot be mapped,
-the results say what was refused.";
+Where a heap's buffer cannot be mapped, the results say what was refused.";
 
 /// What is done with a heap.
 #[derive(

@@ -19,10 +19,8 @@ use std::time::Instant;
 /// `PF_KTHREAD` among the flags in `/proc/PID/stat`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
-/// How long kernel threads must have next to nothing to do to be at rest ...
+/// How long kernel threads must have next to nothing to do to be at rest.
 const PERIOD: Duration = Duration::from_millis(500);
-/// ... and how long to wait for that.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// CPU time of this process, of all its threads, in nanoseconds.
 pub(crate) fn of_process() -> u64 {
@@ -76,11 +74,11 @@ impl KernelThreads {
 
 /// A machine that has just booted still has work of its own, and with one
 /// processor it would be measured along. Waits until kernel threads rest, and
-/// says whether they do.
-pub(crate) fn wait_for_rest() -> anyhow::Result<bool> {
+/// says whether they do before that time has gone by.
+pub(crate) fn wait_for_rest(patience: Duration) -> anyhow::Result<bool> {
     let mut threads = KernelThreads::default();
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < patience {
         let before = threads.snapshot()?;
         std::thread::sleep(PERIOD);
         let busy = threads.snapshot()?.since(&before);

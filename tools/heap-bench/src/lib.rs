@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measures heaps of the module against the kernel's own.
+//! Measures heaps of the module, against the kernel's own or alone.
 //!
 //! [`pair`] says which heaps, [`plan`] which cases; `measure` carries them out
 //! with samples in pairs (`sampler`). [`report`] makes tables of one run or of several.
@@ -18,6 +18,7 @@ mod operation;
 pub mod pair;
 mod pipeline;
 pub mod plan;
+mod progress;
 pub mod record;
 pub mod report;
 mod sampler;
@@ -30,22 +31,29 @@ use command_line::Outcome;
 use command_line::output;
 use command_line::quantity::format_size;
 use dma_heap::HeapInfo;
-use indicatif::ProgressBar;
-use indicatif::ProgressStyle;
 use measure::Bench;
 use pair::Pair;
+use progress::Progress;
 use record::Kind;
 use record::Line;
 use record::Machine;
 use record::Run;
+use sampler::Meter;
 use std::time::Duration;
 use workers::Pools;
+
+/// How long to wait until the machine is at rest ...
+const PATIENCE: Duration = Duration::from_secs(60);
+/// ... and if somebody waits for the results.
+const BRIEF_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is wanted of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What it is for.
     pub kind: Kind,
+    /// For people who wait for it: fewer samples, and a choice of cases unless they say which.
+    pub brief: bool,
     /// Only these operations, or all that nobody needs to ask for.
     pub only: Vec<Operation>,
     /// How long to take samples of each case.
@@ -84,17 +92,35 @@ pub fn run(settings: &Settings, heaps: &[HeapInfo], pairs: &[Pair]) -> anyhow::R
         }
         run.add(line)
     };
-    if !cpu::wait_for_rest()? {
-        add(Line::Skipped(
-            "a machine at rest: kernel threads were busy for a minute".into(),
-        ))?;
-    }
+    let patience = if settings.brief {
+        BRIEF_PATIENCE
+    } else {
+        PATIENCE
+    };
+    let knows_cpu_time = match cpu::wait_for_rest(patience) {
+        Ok(rests) => {
+            if !rests {
+                add(Line::Skipped(format!(
+                    "a machine at rest: kernel threads were busy for {} s",
+                    patience.as_secs()
+                )))?;
+            }
+            true
+        }
+        // All else can be had on a board whose kernel does not count it.
+        Err(error) if settings.brief => {
+            add(Line::Skipped(format!("{error:#}")))?;
+            false
+        }
+        Err(error) => return Err(error),
+    };
+    let meter = Meter::new(&pools, knows_cpu_time);
+    let progress = Progress::new(plan::expected(settings, pairs));
     for pair in pairs {
-        let bench = Bench::new(pair, &pools, settings)?;
-        let progress = progress(bench.cases().len());
+        let bench = Bench::new(pair, &meter, settings, &progress)?;
         for case in bench.cases() {
-            let title = format!("{} {}", pair.kernel, case.title());
-            progress.set_message(title.clone());
+            let title = format!("{} {}", pair.heap, case.title());
+            progress.begin(&title, plan::expected_of(case, settings, pair.heaps()));
             // One that fails takes none of the others with it.
             match bench.run(case) {
                 Ok(Ok(measurements)) => {
@@ -108,10 +134,10 @@ pub fn run(settings: &Settings, heaps: &[HeapInfo], pairs: &[Pair]) -> anyhow::R
                     format_size(case.size)
                 )))?,
             }
-            progress.inc(1);
+            progress.end();
         }
-        progress.finish_and_clear();
     }
+    progress.finish();
     let outcome = if run.failed.is_empty() {
         Outcome::Good
     } else {
@@ -123,13 +149,4 @@ pub fn run(settings: &Settings, heaps: &[HeapInfo], pairs: &[Pair]) -> anyhow::R
         report::print(&[run])?;
     }
     Ok(outcome)
-}
-
-/// A progress bar, shown on a terminal only.
-fn progress(cases: usize) -> ProgressBar {
-    let bar = ProgressBar::new(cases as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -16,17 +16,18 @@ use super::pair::Pair;
 use super::pipeline;
 use super::plan;
 use super::plan::Effort;
+use super::progress::Progress;
 use super::record::Measurement;
 use super::sampler::By;
 use super::sampler::Meter;
 use super::sampler::Paired;
+use super::sampler::Sample;
 use super::sampler::Samples;
 use super::sampler::Side;
 use super::sampler::interleave;
 use super::stats::median;
 use super::stats::percentile;
 use super::vmap;
-use super::workers::Pools;
 use crate::Settings;
 use anyhow::Context as _;
 use device::Subject;
@@ -36,7 +37,6 @@ use dma_heap::importer::DeviceSettings;
 use dma_heap::importer::Importer;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// Buffers of each heap of which the first vmap is timed, and one of which
 /// the repeated ones are.
@@ -45,12 +45,10 @@ const STOCK: usize = 24;
 const STOCK_COUNTED: usize = 8;
 
 /// Buffers of which the metadata is counted: as many as make a slab's
-/// granularity small, and as fit in a small contiguous area.
+/// granularity small.
 const COUNTED: usize = 16;
-const COUNTED_CONTIGUOUS: usize = 4;
-
-/// Rounds of that count.
-const ROUNDS: usize = 5;
+/// As many as fit in a small contiguous area, or in a small machine.
+const COUNTED_FEW: usize = 4;
 
 /// The buffers of a heap for vmap.
 #[derive(Debug)]
@@ -63,46 +61,50 @@ struct Stock {
 
 /// An open pair.
 pub(crate) struct Bench<'p> {
-    ours: Option<Heap>,
-    kernel: Heap,
+    measured: Heap,
+    /// What it is compared with, if there is something.
+    baseline: Option<Heap>,
     contiguous: bool,
     /// A device in software. `None` if the test importer is not loaded.
     importer: Option<Importer>,
     /// The one that buffers are mapped for, if a case needs it.
     device: Option<Device>,
-    pools: &'p Pools,
-    meter: Meter<'p>,
+    meter: &'p Meter<'p>,
     /// Fragmented buffers of each side, once they were needed.
     stocks: RefCell<Vec<Stock>>,
     /// Buffers for the device.
     subjects: RefCell<Vec<Rc<Subject>>>,
     cases: Vec<Case>,
-    time: Duration,
-    counting: bool,
+    settings: &'p Settings,
+    progress: &'p Progress,
 }
 
 impl<'p> Bench<'p> {
     /// Opens the heaps, and what else the cases need.
-    pub(crate) fn new(pair: &Pair, pools: &'p Pools, settings: &Settings) -> anyhow::Result<Self> {
-        let cases = plan::chosen(pair.contiguous, settings.counting(), &settings.only);
+    pub(crate) fn new(
+        pair: &Pair,
+        meter: &'p Meter<'p>,
+        settings: &'p Settings,
+        progress: &'p Progress,
+    ) -> anyhow::Result<Self> {
+        let cases = plan::chosen(pair.contiguous, settings);
         let device = if cases.iter().any(|case| case.operation.is_by_device()) {
             Device::open()?
         } else {
             None
         };
         Ok(Self {
-            ours: pair.ours.as_deref().map(Heap::open).transpose()?,
-            kernel: Heap::open(&pair.kernel)?,
+            measured: Heap::open(&pair.heap)?,
+            baseline: pair.against.as_deref().map(Heap::open).transpose()?,
             contiguous: pair.contiguous,
             importer: Importer::with_device(DeviceSettings::default()).ok(),
             device,
-            pools,
-            meter: Meter::new(pools),
+            meter,
             stocks: RefCell::default(),
             subjects: RefCell::default(),
             cases,
-            time: settings.time,
-            counting: settings.counting(),
+            settings,
+            progress,
         })
     }
 
@@ -136,30 +138,43 @@ impl<'p> Bench<'p> {
     }
 
     fn sides(&self) -> Vec<Side> {
-        match self.ours {
-            Some(_) => vec![Side::Ours, Side::Kernel],
-            None => vec![Side::Kernel],
+        match self.baseline {
+            Some(_) => vec![Side::Measured, Side::Baseline],
+            None => vec![Side::Measured],
         }
     }
 
+    /// The heap of a side. Where there is nothing to compare with, that is always the same.
     fn heap(&self, side: Side) -> &Heap {
-        match (side, &self.ours) {
-            (Side::Ours, Some(heap)) => heap,
-            _ => &self.kernel,
+        match (side, &self.baseline) {
+            (Side::Baseline, Some(heap)) => heap,
+            _ => &self.measured,
         }
     }
 
-    fn effort(&self, case: &Case) -> Effort {
-        // One heap alone needs half the time.
-        let share = if self.ours.is_some() { 1 } else { 2 };
-        Effort::new(case, self.time / share, self.counting)
+    /// Takes the samples of a case.
+    fn interleave(
+        &self,
+        case: &Case,
+        sides: &[Side],
+        by: By,
+        sample: impl FnMut(Side) -> anyhow::Result<Option<Sample>>,
+    ) -> anyhow::Result<Paired> {
+        let effort = Effort::new(case, self.settings, self.sides().len());
+        interleave(
+            sides,
+            effort,
+            by,
+            |elapsed| self.progress.at(elapsed),
+            sample,
+        )
     }
 
     fn series(&self, case: &Case) -> anyhow::Result<Vec<Measurement>> {
-        let count = plan::batch(case, self.counting);
+        let count = plan::batch(case, self.settings.counting());
         let operations = operation::operations(case, count);
         let cold = case.mode == Some(Mode::Cold);
-        let paired = interleave(&self.sides(), self.effort(case), By::Sum, |side| {
+        let paired = self.interleave(case, &self.sides(), By::Sum, |side| {
             let heap = self.heap(side);
             let sample = self
                 .meter
@@ -170,9 +185,9 @@ impl<'p> Bench<'p> {
     }
 
     fn pipeline(&self, case: &Case) -> anyhow::Result<Vec<Measurement>> {
-        let (mut late_ours, mut late_kernel) = (0, 0);
+        let (mut late_measured, mut late_baseline) = (0, 0);
         let operations = pipeline::operations(plan::SEGMENT);
-        let paired = interleave(&self.sides(), self.effort(case), By::P99, |side| {
+        let paired = self.interleave(case, &self.sides(), By::P99, |side| {
             let heap = self.heap(side);
             let mut late = 0;
             let sample = self.meter.sample(operations, false, || {
@@ -181,17 +196,14 @@ impl<'p> Bench<'p> {
                 Ok(segment.times)
             })?;
             match side {
-                Side::Ours => late_ours += late,
-                Side::Kernel => late_kernel += late,
+                Side::Measured => late_measured += late,
+                Side::Baseline => late_baseline += late,
             }
             Ok(Some(sample))
         })?;
         let mut measurements = self.record(case, &paired);
-        for measurement in &mut measurements {
-            measurement.late = Some(match measurement.against {
-                Some(_) => late_ours,
-                None => late_kernel,
-            });
+        for (measurement, late) in measurements.iter_mut().zip([late_measured, late_baseline]) {
+            measurement.late = Some(late);
         }
         Ok(measurements)
     }
@@ -211,7 +223,7 @@ impl<'p> Bench<'p> {
         }
         let segments: Vec<Option<u64>> = stocks.iter().map(|stock| stock.segments).collect();
         let batch = 4;
-        let paired = interleave(&sides, self.effort(case), By::Sum, |side| {
+        let paired = self.interleave(case, &sides, By::Sum, |side| {
             let index = sides.iter().position(|it| *it == side);
             let stock = index.and_then(|index| stocks.get_mut(index));
             let stock = stock.context("a heap without buffers")?;
@@ -245,10 +257,14 @@ impl<'p> Bench<'p> {
 
     /// Buffers in small pieces for vmap, of each side.
     fn fragmented_stocks(&self, size: u64, importer: &Importer) -> anyhow::Result<Vec<Stock>> {
-        let count = if self.counting { STOCK_COUNTED } else { STOCK };
+        let count = if self.settings.counting() {
+            STOCK_COUNTED
+        } else {
+            STOCK
+        };
         // One more, to be looked at.
         let sizes = vec![size; count + 1];
-        let stocks = self.fragmented(&sizes, importer, &self.kernel)?;
+        let stocks = self.fragmented(&sizes, importer, self.heap(Side::Baseline))?;
         let stock = |mut buffers: Vec<Buffer>| -> anyhow::Result<Stock> {
             let like = buffers.pop().context("a heap without buffers")?;
             let segments = Some(vmap::segments(importer, &like)?);
@@ -266,8 +282,8 @@ impl<'p> Bench<'p> {
         filler: &Heap,
     ) -> anyhow::Result<Vec<Vec<Buffer>>> {
         // Ours is not to have large blocks in hand when there are no more.
-        self.pools.settle()?;
-        self.pools.drain()?;
+        self.meter.pools.settle()?;
+        self.meter.pools.drain()?;
         let sides = self.sides();
         let heaps: Vec<&Heap> = sides.iter().map(|side| self.heap(*side)).collect();
         fragmentation::stock(importer, &heaps, filler, sizes)
@@ -283,23 +299,24 @@ impl<'p> Bench<'p> {
 
     fn metadata(&self, case: &Case, importer: &Importer) -> anyhow::Result<Vec<Measurement>> {
         let sides = self.sides();
-        let buffers = if self.contiguous {
-            COUNTED_CONTIGUOUS
+        let buffers = if self.contiguous || self.settings.brief {
+            COUNTED_FEW
         } else {
             COUNTED
         };
+        let rounds = plan::rounds(self.settings);
         let mut measurements = Vec::new();
         for side in sides {
             let counter = Counter {
                 importer,
-                pools: self.pools,
+                pools: self.meter.pools,
                 heap: self.heap(side),
                 size: case.size,
                 buffers,
             };
             let mut measurement = self.blank(side, case);
-            measurement.runs = ROUNDS;
-            measurement.metadata_bytes = counter.count(ROUNDS)?;
+            measurement.runs = rounds.counts;
+            measurement.metadata_bytes = counter.count(rounds)?;
             measurements.push(measurement);
         }
         Ok(measurements)
@@ -307,8 +324,8 @@ impl<'p> Bench<'p> {
 
     fn blank(&self, side: Side, case: &Case) -> Measurement {
         let against = match side {
-            Side::Ours => Some(self.kernel.name()),
-            Side::Kernel => None,
+            Side::Measured => self.baseline.as_ref().map(Heap::name),
+            Side::Baseline => None,
         };
         Measurement::new(self.heap(side).name(), against, *case)
     }
@@ -317,16 +334,18 @@ impl<'p> Bench<'p> {
     fn record(&self, case: &Case, paired: &Paired) -> Vec<Measurement> {
         let line = |side: Side| {
             let samples: &Samples = match side {
-                Side::Ours => &paired.ours,
-                Side::Kernel => &paired.kernel,
+                Side::Measured => &paired.measured,
+                Side::Baseline => &paired.baseline,
             };
             let mut measurement = self.blank(side, case);
             measurement.runs = samples.times.len();
             measurement.median = median(&samples.times);
+            measurement.q1 = percentile(&samples.times, 0.25);
+            measurement.q3 = percentile(&samples.times, 0.75);
             measurement.least = samples.times.iter().min().copied();
             measurement.p99 = percentile(&samples.times, 0.99);
-            measurement.cpu_ns = samples.cpu_ns().filter(|_| !self.counting);
-            if side == Side::Ours {
+            measurement.cpu_ns = samples.cpu_ns().filter(|_| !self.settings.counting());
+            if side == Side::Measured {
                 measurement.set_ratios(paired.ratios);
             }
             measurement

@@ -9,6 +9,7 @@
 //! objects from.
 
 use super::meminfo::Meminfo;
+use super::plan::Rounds;
 use super::stats::median;
 use super::workers::Pools;
 use anyhow::Context as _;
@@ -134,20 +135,20 @@ pub(crate) struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// Bytes for a buffer with an attachment: the median of so many rounds.
-    pub(crate) fn count(&self, rounds: usize) -> anyhow::Result<Option<u64>> {
+    /// Bytes for a buffer with an attachment: the median of all counts.
+    pub(crate) fn count(&self, rounds: Rounds) -> anyhow::Result<Option<u64>> {
         let buffers = self.buffers.max(1) as u64;
         let all = Slabs::names()?;
         let mut caches = Vec::new();
-        // Twice: in the first round, what others have left may hide a cache.
-        for _ in 0..2 {
+        // In the first round, what others have left may hide a cache.
+        for _ in 0..rounds.searches {
             let (before, after) = self.around(|| Slabs::read(&all))?;
             caches.extend(after.grown(&before, buffers.div_ceil(2)));
         }
         caches.sort_unstable();
         caches.dedup();
-        let mut counts = Vec::with_capacity(rounds);
-        for _ in 0..rounds {
+        let mut counts = Vec::with_capacity(rounds.counts);
+        for _ in 0..rounds.counts {
             let (before, after) = self.around(|| InUse::read(&caches))?;
             let objects = after.slabs.bytes_since(&before.slabs, &caches, buffers);
             counts.push(objects + after.rest.saturating_sub(before.rest) / buffers);

@@ -5,19 +5,27 @@
 use anyhow::bail;
 use anyhow::ensure;
 use dma_heap::HeapInfo;
+use dma_heap::MODULE_NAME;
 
 /// What the module adds to a name that the kernel has, too.
 const SUFFIX: &str = "-pooled";
 
-/// Heaps to measure side by side.
+/// A heap to measure, and what stands beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// The module's; `None` to measure the kernel's alone.
-    pub ours: Option<String>,
-    /// The kernel's.
-    pub kernel: String,
+    /// The module's, or one of the kernel's that is measured alone.
+    pub heap: String,
+    /// The kernel's, which it is compared with; `None` to measure the heap alone.
+    pub against: Option<String>,
     /// Each buffer is one range of addresses.
     pub contiguous: bool,
+}
+
+impl Pair {
+    /// How many heaps that are.
+    pub(crate) fn heaps(&self) -> usize {
+        1 + usize::from(self.against.is_some())
+    }
 }
 
 /// A heap with a pool is one of the module's.
@@ -46,26 +54,34 @@ fn pair(heaps: &[HeapInfo], ours: &str, kernel: &str) -> anyhow::Result<Pair> {
         has_pool(heap) && !has_pool(baseline),
         "{ours} is to be a heap of the module, and {kernel} one of the kernel"
     );
-    let contiguous = heap.attributes.as_ref().and_then(|it| it.contiguous);
     Ok(Pair {
-        ours: Some(ours.to_owned()),
-        kernel: kernel.to_owned(),
-        contiguous: contiguous.unwrap_or_else(|| is_contiguous(kernel)),
+        heap: heap.name.clone(),
+        against: Some(baseline.name.clone()),
+        contiguous: has_contiguous_buffers(heap).unwrap_or_else(|| is_contiguous(&baseline.name)),
     })
+}
+
+/// Whether a heap of the module says that its buffers are contiguous.
+fn has_contiguous_buffers(heap: &HeapInfo) -> Option<bool> {
+    heap.attributes.as_ref()?.contiguous
+}
+
+/// The kernel's heap that a heap of the module has its name of, if it has a longer one.
+fn twin(ours: &str) -> Option<&str> {
+    ours.strip_suffix(SUFFIX)
 }
 
 /// The pairs asked for, each as `OURS=KERNEL` or as `OURS`, or else all that
 /// there are: two heaps are one if their names are the same but for the suffix.
 pub fn pairs(heaps: &[HeapInfo], wanted: &[String]) -> anyhow::Result<Vec<Pair>> {
-    let twin = |ours: &str| ours.strip_suffix(SUFFIX).map(str::to_owned);
     let mut pairs = Vec::new();
     for text in wanted {
         let (ours, kernel) = match text.split_once('=') {
-            Some((ours, kernel)) => (ours, Some(kernel.to_owned())),
+            Some((ours, kernel)) => (ours, Some(kernel)),
             None => (text.as_str(), twin(text)),
         };
         match kernel {
-            Some(kernel) => pairs.push(pair(heaps, ours, &kernel)?),
+            Some(kernel) => pairs.push(pair(heaps, ours, kernel)?),
             None => bail!("which heap of the kernel to measure {ours} against? Say {ours}=NAME"),
         }
     }
@@ -73,7 +89,7 @@ pub fn pairs(heaps: &[HeapInfo], wanted: &[String]) -> anyhow::Result<Vec<Pair>>
         for heap in heaps.iter().filter(|heap| has_pool(heap)) {
             let kernel = twin(&heap.name);
             if let Some(kernel) = kernel.filter(|name| find(heaps, name).is_ok()) {
-                pairs.push(pair(heaps, &heap.name, &kernel)?);
+                pairs.push(pair(heaps, &heap.name, kernel)?);
             }
         }
     }
@@ -83,6 +99,50 @@ pub fn pairs(heaps: &[HeapInfo], wanted: &[String]) -> anyhow::Result<Vec<Pair>>
          the module with pooled_names=1; or name both as OURS=KERNEL"
     );
     Ok(pairs)
+}
+
+/// The same, or all heaps of the module; but one that the kernel has none beside is measured
+/// alone.
+///
+/// # Errors
+///
+/// If a heap is not there, or is not the module's.
+pub fn pairs_or_alone(heaps: &[HeapInfo], wanted: &[String]) -> anyhow::Result<Vec<Pair>> {
+    let mut found = Vec::new();
+    for text in wanted {
+        if let Some((ours, kernel)) = text.split_once('=') {
+            found.push(pair(heaps, ours, kernel)?);
+            continue;
+        }
+        let heap = match heaps.iter().find(|heap| heap.has_name(text)) {
+            Some(heap) => heap,
+            None => find(heaps, text)?,
+        };
+        ensure!(
+            heap.is_ours(),
+            "{text} is a heap of the kernel: name it beside one of the module, as OURS={text}"
+        );
+        found.push(beside_its_twin(heaps, heap));
+    }
+    if wanted.is_empty() {
+        let ours = heaps.iter().filter(|heap| heap.is_ours());
+        found.extend(ours.map(|heap| beside_its_twin(heaps, heap)));
+        ensure!(
+            !found.is_empty(),
+            "no heap here is one of the module: load it with `modprobe {MODULE_NAME}`"
+        );
+    }
+    Ok(found)
+}
+
+/// A heap of the module beside the kernel's, if that has one.
+fn beside_its_twin(heaps: &[HeapInfo], heap: &HeapInfo) -> Pair {
+    let beside = twin(&heap.name).and_then(|kernel| pair(heaps, &heap.name, kernel).ok());
+    beside.unwrap_or_else(|| Pair {
+        heap: heap.name.clone(),
+        against: None,
+        contiguous: has_contiguous_buffers(heap).unwrap_or_else(|| is_contiguous(&heap.name)),
+    })
 }
 
 /// The kernel's heaps alone, those asked for or all.
@@ -98,8 +158,8 @@ pub fn controls(heaps: &[HeapInfo], wanted: &[String]) -> anyhow::Result<Vec<Pai
         .iter()
         .filter(|heap| wanted.is_empty() || wanted.contains(&heap.name))
         .map(|heap| Pair {
-            ours: None,
-            kernel: heap.name.clone(),
+            heap: heap.name.clone(),
+            against: None,
             contiguous: is_contiguous(&heap.name),
         })
         .collect())
@@ -138,8 +198,8 @@ mod tests {
 
     fn system() -> Pair {
         Pair {
-            ours: Some("system-pooled".into()),
-            kernel: "system".into(),
+            heap: "system-pooled".into(),
+            against: Some("system".into()),
             contiguous: false,
         }
     }
@@ -157,8 +217,8 @@ mod tests {
         assert_eq!(
             named,
             [Pair {
-                ours: Some("default_cma_region".into()),
-                kernel: "reserved".into(),
+                heap: "default_cma_region".into(),
+                against: Some("reserved".into()),
                 contiguous: true,
             }]
         );
@@ -166,6 +226,52 @@ mod tests {
             assert!(pairs(&both(), &[wrong.into()]).is_err(), "{wrong}");
         }
         Ok(())
+    }
+
+    fn alone(name: &str, contiguous: bool) -> Pair {
+        Pair {
+            heap: name.into(),
+            against: None,
+            contiguous,
+        }
+    }
+
+    #[test]
+    fn what_has_nothing_beside_it_is_alone() -> anyhow::Result<()> {
+        let area = alone("default_cma_region", true);
+        assert_eq!(pairs_or_alone(&both(), &[])?, [area.clone(), system()]);
+        let named = ["default_cma_region".into(), "system-pooled".into()];
+        assert_eq!(pairs_or_alone(&both(), &named)?, [area, system()]);
+        let board = [
+            heap("carveout", Some(true)),
+            HeapInfo {
+                other_names: vec!["linux,cma".into()],
+                ..heap("default_cma_region", Some(true))
+            },
+            heap("system", Some(false)),
+        ];
+        assert!(pairs(&board, &[]).is_err());
+        let all = pairs_or_alone(&board, &[])?;
+        assert_eq!(
+            all,
+            [
+                alone("carveout", true),
+                alone("default_cma_region", true),
+                alone("system", false)
+            ]
+        );
+        let named = pairs_or_alone(&board, &["linux,cma".into()])?;
+        assert_eq!(named, [alone("default_cma_region", true)]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_kernels_heaps_are_not_measured_alone() {
+        let kernel = [heap("system", None)];
+        for wanted in [&[][..], &["system".to_owned()], &["gone".into()]] {
+            assert!(pairs_or_alone(&kernel, wanted).is_err(), "{wanted:?}");
+        }
+        assert!(pairs_or_alone(&both(), &["system=reserved".into()]).is_err());
     }
 
     #[test]

@@ -35,6 +35,11 @@ pub(crate) fn operations(frames: usize) -> usize {
     LEAD + frames
 }
 
+/// How long a segment of so many frames takes.
+pub(crate) fn duration(frames: usize) -> Duration {
+    PERIOD * u32::try_from(operations(frames)).unwrap_or(u32::MAX)
+}
+
 /// Runs the stream for so many frames.
 pub(crate) fn run(heap: &Heap, size: u64, frames: usize) -> anyhow::Result<Segment> {
     let mut segment = Segment::default();

@@ -140,7 +140,8 @@ impl std::fmt::Display for Failure {
 pub struct Measurement {
     /// The heap that was measured.
     pub heap: String,
-    /// The kernel's heap that it was measured against; `null` for that itself.
+    /// The kernel's heap that it was measured against; `null` for that itself, and for a heap
+    /// that was measured alone.
     pub against: Option<String>,
     #[serde(flatten)]
     /// What was measured.
@@ -155,6 +156,10 @@ pub struct Measurement {
     pub runs: usize,
     /// Of all times.
     pub median: Option<u64>,
+    /// Of all times, the first quartile, and ...
+    pub q1: Option<u64>,
+    /// ... the third.
+    pub q3: Option<u64>,
     /// The shortest time.
     pub least: Option<u64>,
     /// Their 99th percentile.
@@ -187,6 +192,8 @@ impl Measurement {
             failure: None,
             runs: 0,
             median: None,
+            q1: None,
+            q3: None,
             least: None,
             p99: None,
             cpu_ns: None,

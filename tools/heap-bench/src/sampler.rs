@@ -8,19 +8,23 @@
 
 use super::cpu;
 use super::cpu::KernelThreads;
+use super::cpu::Snapshot;
 use super::plan::Effort;
 use super::stats::Quartiles;
 use super::stats::percentile;
 use super::stats::ratio;
 use super::workers::Pools;
 use std::cell::RefCell;
+use std::time::Duration;
 use std::time::Instant;
 
 /// Whose heap a sample is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    Ours,
-    Kernel,
+    /// The one that the results are about.
+    Measured,
+    /// The one that it is compared with.
+    Baseline,
 }
 
 /// What one sample has seen.
@@ -30,7 +34,7 @@ pub(crate) struct Sample {
     times: Vec<u64>,
     /// CPU time of everything that was done for it ...
     cpu_ns: u64,
-    /// ... divided by this is that of one operation.
+    /// ... divided by this is that of one operation. 0 if it is not known.
     operations: u64,
 }
 
@@ -58,10 +62,10 @@ impl Samples {
 /// What came of a case.
 #[derive(Debug, Default)]
 pub(crate) struct Paired {
-    /// Empty when the kernel's heap was measured alone.
-    pub(crate) ours: Samples,
-    pub(crate) kernel: Samples,
-    /// How many times as long the kernel's heap takes, pair by pair.
+    pub(crate) measured: Samples,
+    /// Empty when there is nothing to compare with.
+    pub(crate) baseline: Samples,
+    /// How many times as long the baseline takes, pair by pair.
     pub(crate) ratios: Option<Quartiles>,
 }
 
@@ -82,59 +86,71 @@ impl By {
         }
     }
 
-    /// How many times as long the kernel's sample took. They may differ in
+    /// How many times as long the baseline's sample took. They may differ in
     /// length.
-    fn ratio(self, ours: &Sample, kernel: &Sample) -> f64 {
+    fn ratio(self, measured: &Sample, baseline: &Sample) -> f64 {
         let per = |sample: &Sample| match self {
             Self::Sum => sample.times.len() as u64,
             Self::P99 => 1,
         };
         ratio(
-            self.value(kernel) * per(ours),
-            self.value(ours) * per(kernel),
+            self.value(baseline) * per(measured),
+            self.value(measured) * per(baseline),
         )
     }
 }
 
 /// Takes samples until the effort is made or `sample` has none to give.
-/// `sides` are the heaps to measure. The first round only warms up.
+/// `sides` are the heaps to measure. The first round only warms up. After each,
+/// `tell` hears how long it has been going on.
 pub(crate) fn interleave(
     sides: &[Side],
     effort: Effort,
     by: By,
+    tell: impl Fn(Duration),
     mut sample: impl FnMut(Side) -> anyhow::Result<Option<Sample>>,
 ) -> anyhow::Result<Paired> {
     let mut paired = Paired::default();
     let mut ratios = Vec::new();
     let start = Instant::now();
     for round in 0..=effort.most {
-        if round > effort.least && start.elapsed() >= effort.time {
-            break;
+        if round > effort.least {
+            let elapsed = start.elapsed();
+            let next = match (effort.punctual, u32::try_from(round)) {
+                (true, Ok(rounds)) => elapsed / rounds,
+                _ => Duration::ZERO,
+            };
+            if elapsed + next >= effort.time {
+                break;
+            }
         }
         let mut order = sides.to_vec();
         if round % 2 == 1 {
             order.reverse();
         }
-        let (mut ours, mut kernel) = (None, None);
+        let (mut measured, mut baseline) = (None, None);
         for side in order {
             let Some(taken) = sample(side)? else {
                 return Ok(finished(paired, &ratios));
             };
             match side {
-                Side::Ours => ours = Some(taken),
-                Side::Kernel => kernel = Some(taken),
+                Side::Measured => measured = Some(taken),
+                Side::Baseline => baseline = Some(taken),
             }
         }
+        tell(start.elapsed());
         if round == 0 {
             continue;
         }
-        if let (Some(ours), Some(kernel)) = (&ours, &kernel) {
-            ratios.push(by.ratio(ours, kernel));
+        if let (Some(measured), Some(baseline)) = (&measured, &baseline) {
+            ratios.push(by.ratio(measured, baseline));
         }
-        ours.into_iter().for_each(|taken| paired.ours.add(taken));
-        kernel
-            .into_iter()
-            .for_each(|taken| paired.kernel.add(taken));
+        for (samples, taken) in [
+            (&mut paired.measured, measured),
+            (&mut paired.baseline, baseline),
+        ] {
+            taken.into_iter().for_each(|taken| samples.add(taken));
+        }
     }
     Ok(finished(paired, &ratios))
 }
@@ -147,15 +163,16 @@ fn finished(mut paired: Paired, ratios: &[f64]) -> Paired {
 /// Takes a sample when the machine is at rest, and notes what CPU time it cost.
 #[derive(Debug)]
 pub(crate) struct Meter<'p> {
-    pools: &'p Pools,
-    threads: RefCell<KernelThreads>,
+    pub(crate) pools: &'p Pools,
+    /// `None` where their time is not known.
+    threads: Option<RefCell<KernelThreads>>,
 }
 
 impl<'p> Meter<'p> {
-    pub(crate) fn new(pools: &'p Pools) -> Self {
+    pub(crate) fn new(pools: &'p Pools, knows_cpu_time: bool) -> Self {
         Self {
             pools,
-            threads: RefCell::default(),
+            threads: knows_cpu_time.then(RefCell::default),
         }
     }
 
@@ -170,8 +187,14 @@ impl<'p> Meter<'p> {
         work: impl FnOnce() -> anyhow::Result<Vec<u64>>,
     ) -> anyhow::Result<Sample> {
         self.pools.settle()?;
-        let mut threads = self.threads.borrow_mut();
-        let threads_before = threads.snapshot()?;
+        let mut threads = self.threads.as_ref().map(RefCell::borrow_mut);
+        let mut snapshot = || -> anyhow::Result<Option<Snapshot>> {
+            threads
+                .as_mut()
+                .map(|threads| threads.snapshot())
+                .transpose()
+        };
+        let threads_before = snapshot()?;
         if empty_pools {
             self.pools.drain()?;
             self.pools.settle()?;
@@ -180,11 +203,14 @@ impl<'p> Meter<'p> {
         let times = work()?;
         let after = cpu::of_process();
         self.pools.settle()?;
-        let kernel = threads.snapshot()?.since(&threads_before);
+        let kernel = snapshot()?
+            .zip(threads_before)
+            .map(|(now, before)| now.since(&before));
         Ok(Sample {
             times,
-            cpu_ns: after.saturating_sub(before) + kernel,
-            operations: operations as u64,
+            cpu_ns: after.saturating_sub(before) + kernel.unwrap_or(0),
+            // Half of the time would say nothing.
+            operations: kernel.map_or(0, |_| operations as u64),
         })
     }
 }
@@ -192,15 +218,15 @@ impl<'p> Meter<'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
-    const BOTH: [Side; 2] = [Side::Ours, Side::Kernel];
+    const BOTH: [Side; 2] = [Side::Measured, Side::Baseline];
 
     fn effort(pairs: usize) -> Effort {
         Effort {
             time: Duration::ZERO,
             least: pairs,
             most: 100,
+            punctual: false,
         }
     }
 
@@ -215,47 +241,102 @@ mod tests {
     #[test]
     fn the_order_turns_round() -> anyhow::Result<()> {
         let mut order = Vec::new();
-        interleave(&BOTH, effort(3), By::Sum, |side| {
-            order.push(side);
-            Ok(Some(sample(&[1])))
-        })?;
+        interleave(
+            &BOTH,
+            effort(3),
+            By::Sum,
+            |_| (),
+            |side| {
+                order.push(side);
+                Ok(Some(sample(&[1])))
+            },
+        )?;
         let pair = |first, second| vec![first, second];
-        let mut wanted = pair(Side::Ours, Side::Kernel);
-        wanted.extend(pair(Side::Kernel, Side::Ours));
-        wanted.extend(pair(Side::Ours, Side::Kernel));
-        wanted.extend(pair(Side::Kernel, Side::Ours));
+        let mut wanted = pair(Side::Measured, Side::Baseline);
+        wanted.extend(pair(Side::Baseline, Side::Measured));
+        wanted.extend(pair(Side::Measured, Side::Baseline));
+        wanted.extend(pair(Side::Baseline, Side::Measured));
         assert_eq!(order, wanted);
+        Ok(())
+    }
+
+    #[test]
+    fn who_is_punctual_begins_nothing_too_late() -> anyhow::Result<()> {
+        let pairs = |punctual| {
+            let effort = Effort {
+                time: Duration::from_millis(500),
+                punctual,
+                ..effort(1)
+            };
+            let mut count = 0;
+            interleave(
+                &[Side::Measured],
+                effort,
+                By::Sum,
+                |_| (),
+                |_| {
+                    std::thread::sleep(Duration::from_millis(200));
+                    count += 1;
+                    Ok(Some(sample(&[1])))
+                },
+            )?;
+            anyhow::Ok(count)
+        };
+        assert_eq!(pairs(true)?, 2);
+        // However slow the machine is.
+        assert!(pairs(false)? >= 2);
         Ok(())
     }
 
     #[test]
     fn drift_cancels() -> anyhow::Result<()> {
         let mut now = 0;
-        let paired = interleave(&BOTH, effort(20), By::Sum, |side| {
-            now += 100;
-            let times = match side {
-                Side::Ours => [1000 + now],
-                Side::Kernel => [2 * (1000 + now)],
-            };
-            Ok(Some(sample(&times)))
-        })?;
+        let paired = interleave(
+            &BOTH,
+            effort(20),
+            By::Sum,
+            |_| (),
+            |side| {
+                now += 100;
+                let times = match side {
+                    Side::Measured => [1000 + now],
+                    Side::Baseline => [2 * (1000 + now)],
+                };
+                Ok(Some(sample(&times)))
+            },
+        )?;
         let median = paired.ratios.map_or(0.0, |ratios| ratios.median);
         assert!((1.95..2.05).contains(&median), "{median}");
-        assert_eq!(paired.ours.times.len(), 20);
-        assert_eq!(paired.kernel.cpu_ns(), Some(5));
+        assert_eq!(paired.measured.times.len(), 20);
+        assert_eq!(paired.baseline.cpu_ns(), Some(5));
+        Ok(())
+    }
+
+    #[test]
+    fn what_kernel_threads_do_may_not_be_known() -> anyhow::Result<()> {
+        let pools = Pools::of(&[]);
+        let mut samples = Samples::default();
+        samples.add(Meter::new(&pools, false).sample(4, false, || Ok(vec![1, 2]))?);
+        assert_eq!((samples.times.len(), samples.cpu_ns()), (2, None));
         Ok(())
     }
 
     #[test]
     fn samples_may_run_out() -> anyhow::Result<()> {
         let mut left = 7;
-        let paired = interleave(&BOTH, effort(20), By::Sum, |_| {
-            left -= 1;
-            Ok((left >= 0).then(|| sample(&[1])))
-        })?;
+        let paired = interleave(
+            &BOTH,
+            effort(20),
+            By::Sum,
+            |_| (),
+            |_| {
+                left -= 1;
+                Ok((left >= 0).then(|| sample(&[1])))
+            },
+        )?;
         // Seven samples are three pairs, of which the first does not count.
-        assert_eq!(paired.ours.times.len(), 2);
-        assert_eq!(paired.kernel.times.len(), 2);
+        assert_eq!(paired.measured.times.len(), 2);
+        assert_eq!(paired.baseline.times.len(), 2);
         Ok(())
     }
 

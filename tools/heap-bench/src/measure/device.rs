@@ -15,7 +15,6 @@ use crate::record::Measurement;
 use crate::sampler::By;
 use crate::sampler::Paired;
 use crate::sampler::Side;
-use crate::sampler::interleave;
 use crate::vmap;
 use anyhow::Context as _;
 use dma_heap::Buffer;
@@ -90,7 +89,7 @@ impl Bench<'_> {
             cycles.fill(0);
         }
         let sides: Vec<Side> = able.iter().map(|subject| subject.side).collect();
-        interleave(&sides, self.effort(case), By::Sum, |side| {
+        self.interleave(case, &sides, By::Sum, |side| {
             let mut with_cycles = able.iter().zip(&cycles);
             let (subject, cycles) = with_cycles
                 .find(|(subject, _)| subject.side == side)
@@ -108,7 +107,7 @@ impl Bench<'_> {
     }
 
     fn frames(&self, case: &Case, device: &Device, able: &[&Subject]) -> anyhow::Result<Paired> {
-        let sum = device.fill_engine(self.heap(Side::Ours))?;
+        let sum = device.fill_engine(self.heap(Side::Measured))?;
         let others = able
             .iter()
             .map(|subject| Ok(self.heap(subject.side).alloc(case.size)?))
@@ -124,7 +123,7 @@ impl Bench<'_> {
             ready.push((subject.side, buffer, other));
         }
         let sides: Vec<Side> = able.iter().map(|subject| subject.side).collect();
-        interleave(&sides, self.effort(case), By::Sum, |side| {
+        self.interleave(case, &sides, By::Sum, |side| {
             let (_, buffer, other) = ready
                 .iter()
                 .find(|(of, ..)| *of == side)
@@ -187,7 +186,7 @@ impl Bench<'_> {
     fn holes(&self, case: &Case) -> anyhow::Result<Vec<Buffer>> {
         let mut blocks = Vec::new();
         if case.layout == Some(Layout::LargeBlocks) {
-            let heap = self.heap(Side::Kernel);
+            let heap = self.heap(Side::Baseline);
             for _ in 0..2 * case.size.div_ceil(HOLE) {
                 blocks.push(heap.alloc(HOLE)?);
             }
@@ -205,11 +204,11 @@ impl Bench<'_> {
     fn all_fragmented(&self, software: &Importer) -> anyhow::Result<Vec<(Side, Buffer)>> {
         // Ours fits every device, so that its pieces can be counted where what
         // the kernel's makes cannot be mapped.
-        let filler: &Heap = self.heap(Side::Ours);
+        let filler: &Heap = self.heap(Side::Measured);
         let stocks = self.fragmented(&plan::MAPPED, software, filler)?;
         // The filler's memory is not to stay in the pool.
-        self.pools.settle()?;
-        self.pools.drain()?;
+        self.meter.pools.settle()?;
+        self.meter.pools.drain()?;
         let of_sides = self.sides().into_iter().zip(stocks);
         Ok(of_sides
             .flat_map(|(side, buffers)| buffers.into_iter().map(move |buffer| (side, buffer)))

@@ -22,7 +22,8 @@ pub struct Row {
     pub config: String,
     /// The heap that was measured.
     pub heap: String,
-    /// The kernel's heap that it was measured against; `null` for that itself.
+    /// The kernel's heap that it was measured against; `null` for that itself, and for a heap
+    /// that was measured alone.
     pub against: Option<String>,
     #[serde(flatten)]
     /// What was measured.
@@ -38,6 +39,10 @@ pub struct Row {
     pub runs: usize,
     /// Of all times.
     pub median_ns: Option<u64>,
+    /// Of all times, the first quartile, and ...
+    pub q1_ns: Option<u64>,
+    /// ... the third.
+    pub q3_ns: Option<u64>,
     /// Their 99th percentile.
     pub p99_ns: Option<u64>,
     /// Of the task and kernel threads together, for one operation.
@@ -81,6 +86,8 @@ impl Row {
             failure: measurement.failure.clone(),
             runs: measurement.runs,
             median_ns: by_clock(measurement.median),
+            q1_ns: by_clock(measurement.q1),
+            q3_ns: by_clock(measurement.q3),
             p99_ns: by_clock(measurement.p99),
             cpu_ns: measurement.cpu_ns,
             instructions: None,
@@ -175,6 +182,12 @@ pub fn baseline<'r>(rows: &'r [Row], row: &Row) -> Option<&'r Row> {
             && other.device == row.device
             && other.iommu == row.iommu
     })
+}
+
+/// Whether the heap was measured without another beside it.
+pub(crate) fn is_alone(rows: &[Row], row: &Row) -> bool {
+    let is_baseline = |other| baseline(rows, other).is_some_and(|found| std::ptr::eq(found, row));
+    row.against.is_none() && !rows.iter().any(is_baseline)
 }
 
 /// The settings of all rows, each once; `None` for rows without a device.

@@ -28,6 +28,9 @@ pub fn print_tables(runs: &[Run]) -> anyhow::Result<()> {
     let rows = merge(runs);
     for run in runs {
         let what = match run.machine.kind {
+            Kind::Time if run.measurements.iter().all(|it| it.against.is_none()) => {
+                "each heap alone"
+            }
             Kind::Time => "heaps side by side",
             Kind::Control => "the kernel's heaps without the module",
             Kind::Instructions => "heaps side by side, instructions counted",
@@ -38,15 +41,21 @@ pub fn print_tables(runs: &[Run]) -> anyhow::Result<()> {
         ))?;
     }
     output::print_text("\n")?;
-    if rows.iter().any(|row| row.against.is_some()) {
-        for setting in settings(&rows) {
-            if let Some(setting) = &setting {
-                output::print_text(&format!("\n{setting}:\n\n"))?;
-            }
-            output::print_table(&table::pairs(&rows, setting.as_deref()))?;
+    for setting in settings(&rows) {
+        if let Some(setting) = &setting {
+            output::print_text(&format!("\n{setting}:\n\n"))?;
         }
-    } else {
-        output::print_table(&table::kernel(&rows))?;
+        let tables = [
+            table::pairs(&rows, setting.as_deref()),
+            table::alone(&rows, setting.as_deref()),
+        ];
+        let tables = tables.iter().filter(|table| !table.is_empty());
+        for (number, table) in tables.enumerate() {
+            if number > 0 {
+                output::print_text("\n")?;
+            }
+            output::print_table(table)?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use super::merge::Row;
 use super::merge::baseline;
+use super::merge::is_alone;
 use comfy_table::CellAlignment;
 use comfy_table::Table;
 use command_line::output;
@@ -46,7 +47,8 @@ pub fn right_aligned(table: &mut Table, from: usize) {
 /// Heaps of the module beside the kernel's, with this device or without one: a
 /// line a case.
 pub fn pairs(rows: &[Row], setting: Option<&str>) -> Table {
-    let mut table = output::table(&[
+    let counted = rows.iter().any(|row| row.instructions.is_some());
+    let mut header = vec![
         "HEAP",
         "OPERATION",
         "SIZE",
@@ -58,9 +60,11 @@ pub fn pairs(rows: &[Row], setting: Option<&str>) -> Table {
         "QUARTILES",
         "CPU",
         "KERNEL'S",
-        "INSTRUCTIONS",
-        "KERNEL'S",
-    ]);
+    ];
+    if counted {
+        header.extend(["INSTRUCTIONS", "KERNEL'S"]);
+    }
+    let mut table = output::table(&header);
     let shown = |row: &&Row| row.against.is_some() && row.setting().as_deref() == setting;
     for row in rows.iter().filter(shown) {
         let kernel = baseline(rows, row);
@@ -75,25 +79,26 @@ pub fn pairs(rows: &[Row], setting: Option<&str>) -> Table {
         let [cpu, kernel_cpu] = time(|row| row.cpu_ns);
         let count = |row: &Row| row.instructions.map(|count| count.to_string());
         let quartiles = row.ratio_q1.zip(row.ratio_q3);
-        table.add_row(vec![
-            row.heap.clone(),
-            row.case.title(),
-            format_size(row.case.size),
-            instead(row).unwrap_or(median),
-            kernel.and_then(instead).unwrap_or(kernel_median),
-            p99,
-            kernel_p99,
-            or_dash(row.ratio.map(three_digits)),
-            or_dash(
-                quartiles.map(|(first, third)| {
+        let mut cells =
+            vec![
+                row.heap.clone(),
+                row.case.title(),
+                format_size(row.case.size),
+                instead(row).unwrap_or(median),
+                kernel.and_then(instead).unwrap_or(kernel_median),
+                p99,
+                kernel_p99,
+                or_dash(row.ratio.map(three_digits)),
+                or_dash(quartiles.map(|(first, third)| {
                     format!("{}-{}", three_digits(first), three_digits(third))
-                }),
-            ),
-            cpu,
-            kernel_cpu,
-            or_dash(count(row)),
-            or_dash(kernel.and_then(count)),
-        ]);
+                })),
+                cpu,
+                kernel_cpu,
+            ];
+        if counted {
+            cells.extend([or_dash(count(row)), or_dash(kernel.and_then(count))]);
+        }
+        table.add_row(cells);
     }
     right_aligned(&mut table, 2);
     table
@@ -105,16 +110,30 @@ fn instead(row: &Row) -> Option<String> {
     bytes.or_else(|| row.failure.as_ref().map(ToString::to_string))
 }
 
-/// Heaps of the kernel alone.
-pub(crate) fn kernel(rows: &[Row]) -> Table {
-    let mut table = output::table(&["HEAP", "OPERATION", "SIZE", "RUNS", "MEDIAN", "P99", "CPU"]);
-    for row in rows.iter().filter(|row| row.against.is_none()) {
+/// Heaps that were measured alone, with this device or without one.
+pub(crate) fn alone(rows: &[Row], setting: Option<&str>) -> Table {
+    let mut table = output::table(&[
+        "HEAP",
+        "OPERATION",
+        "SIZE",
+        "RUNS",
+        "MEDIAN",
+        "QUARTILES",
+        "P99",
+        "CPU",
+    ]);
+    let shown = |row: &&Row| is_alone(rows, row) && row.setting().as_deref() == setting;
+    for row in rows.iter().filter(shown) {
+        let quartiles = row.q1_ns.zip(row.q3_ns);
+        let quartiles =
+            quartiles.map(|(first, third)| format!("{}-{}", format_ns(first), format_ns(third)));
         table.add_row(vec![
             row.heap.clone(),
             row.case.title(),
             format_size(row.case.size),
             row.runs.to_string(),
             instead(row).unwrap_or_else(|| or_dash(row.median_ns.map(format_ns))),
+            or_dash(quartiles),
             or_dash(row.p99_ns.map(format_ns)),
             or_dash(row.cpu_ns.map(format_ns)),
         ]);
@@ -125,7 +144,49 @@ pub(crate) fn kernel(rows: &[Row]) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use super::super::merge::merge;
     use super::*;
+    use crate::case::Case;
+    use crate::case::Mode;
+    use crate::case::Operation;
+    use crate::record::Kind;
+    use crate::record::Machine;
+    use crate::record::Measurement;
+    use crate::record::Run;
+
+    #[test]
+    fn a_heap_is_in_one_table() {
+        let case = Case::new(Operation::AllocClose, Mode::Cold, 4096);
+        let time = |heap, against, median| Measurement {
+            median: Some(median),
+            q1: Some(median - 100),
+            q3: Some(median + 1000),
+            ..Measurement::new(heap, against, case)
+        };
+        let rows = merge(&[Run {
+            measurements: vec![
+                time("system-pooled", Some("system"), 2000),
+                time("system", None, 8000),
+                time("carveout", None, 500),
+            ],
+            ..Run::new(Machine {
+                kind: Kind::Time,
+                arch: "arm64".into(),
+                config: "a board".into(),
+            })
+        }]);
+        let (pairs, alone) = (pairs(&rows, None), alone(&rows, None));
+        assert_eq!((pairs.row_count(), alone.row_count()), (1, 1));
+        let pairs = pairs.to_string();
+        assert!(
+            pairs.contains(" RATIO")
+                && pairs.contains("8.00 us")
+                && !pairs.contains("INSTRUCTIONS")
+        );
+        let alone = alone.to_string();
+        assert!(alone.contains("carveout") && alone.contains("400 ns-1.50 us"));
+        assert!(!alone.contains(" RATIO"));
+    }
 
     #[test]
     fn times_have_three_digits() {
