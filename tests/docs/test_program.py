@@ -32,7 +32,8 @@ def test_page_is_up_to_date() -> None:
 
 
 def test_there_is_a_command_for_each_module() -> None:
-    assert set(sections()) == {"", "list", "names", "alloc", "verify", "bench"}
+    assert set(sections()) == {"", "list", "names", "holders", "top", "stats", "which", "set",
+                               "alloc", "verify", "bench"}
 
 
 @pytest.mark.parametrize("command", sections())
