@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""dmaheap's page, manual pages and shell completions say what its help says. MADE is a folder
+"""dmaheap's page and manual pages say what its help says. (Completions have a test of the tool's.) MADE is a folder
 where `dmaheap documents` has just written them; the lab's `make check` sets it."""
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ def test_page_is_up_to_date() -> None:
 
 def test_there_is_a_command_for_each_module() -> None:
     assert set(sections()) == {"", "list", "names", "holders", "top", "stats", "which", "set",
-                               "alloc", "verify", "bench"}
+                               "alloc", "verify", "bench", "completions", "man"}
 
 
 @pytest.mark.parametrize("command", sections())
@@ -50,38 +49,6 @@ def test_hidden_commands_stay_hidden() -> None:
     for file in MADE.iterdir():
         assert not any(f"dmaheap-{name}" in file.name for name in HIDDEN)
         assert not re.search(r"\bdmaheap,(documents|receive)\b", file.read_text()), file.name
-
-
-@pytest.mark.parametrize("shell", ["dmaheap.bash", "dmaheap.fish", "_dmaheap"])
-@pytest.mark.parametrize("command", sections())
-def test_completions_know_each_option(shell: str, command: str) -> None:
-    text = (MADE / shell).read_text()
-    # fish has the name after -l.
-    missing = [option for option in options(sections()[command])
-               if option not in text and f"-l {option[2:]} " not in text]
-    assert not missing
-    assert not command or command in text
-
-
-def completed(*words: str) -> list[str]:
-    """What bash offers for the last of the words."""
-    script = f"""
-        source {MADE}/dmaheap.bash
-        COMP_WORDS=({" ".join(f"'{word}'" for word in words)})
-        COMP_CWORD={len(words) - 1}
-        # Its status says nothing: it is that of the last compgen.
-        _dmaheap dmaheap "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}" || :
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    return subprocess.run(["bash", "-ec", script], capture_output=True, text=True,
-                          check=True).stdout.split()
-
-
-def test_bash_completes() -> None:
-    assert completed("dmaheap", "ver") == ["verify"]
-    assert set(completed("dmaheap", "be")) == {"bench"}
-    assert "--importer" in completed("dmaheap", "verify", "--i")
-    assert not completed("dmaheap", "doc")
 
 
 def test_kselftests_manual_page() -> None:

@@ -39,7 +39,7 @@ def shell_scripts(log: Log) -> None:
 def write_documents(log: Log) -> None:
     """Manual pages, completions and the page of dmaheap, from its help, in build/documents."""
     cargo(log, ARCHES["amd64"].rust, "run", "--locked", "--offline", "-p", "dmaheap",
-          "--features", "documents", "--", "documents", str(BUILD / "documents"))
+          "--", "documents", str(BUILD / "documents"))
 
 
 def docs() -> int:

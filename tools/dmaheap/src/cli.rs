@@ -2,16 +2,19 @@
 
 //! The command line and its help texts.
 
+use crate::completions::heaps;
 use crate::quantity::Size;
 use crate::quantity::parse_duration;
 use crate::quantity::parse_size;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 use command_line::EXIT_STATUS;
 use command_line::heap_name::parse_heap;
 use heap_bench::case::CASES;
 use heap_bench::case::Operation;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// List, allocate from, verify and measure Linux dma-buf heaps
@@ -128,6 +131,23 @@ pub(crate) enum Command {
     /// Needs root, and for vmap, metadata, map and frame the module
     /// dma_buf_test_importer.
     Bench(BenchOptions),
+    /// Print what makes a shell complete heaps, options and commands
+    ///
+    /// The packages install it. By hand, for bash: dmaheap completions bash >
+    /// ~/.local/share/bash-completion/completions/dmaheap
+    Completions {
+        /// The shell
+        #[arg(value_parser = ["bash", "zsh", "fish"])]
+        shell: String,
+    },
+    /// Write the manual pages into a folder
+    ///
+    /// One for the program and one for each command. The packages install them.
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// What the udev rules run when a heap comes, changes or goes
     #[command(hide = true)]
     Udev {
@@ -138,8 +158,7 @@ pub(crate) enum Command {
     /// The other process of `verify`: takes a buffer from standard input
     #[command(name = crate::verify::RECEIVE, hide = true)]
     Receive,
-    /// Write manual pages and shell completions into a folder
-    #[cfg(feature = "documents")]
+    /// Write all that is made of the help into a folder
     #[command(hide = true)]
     Documents {
         /// The folder
@@ -151,7 +170,8 @@ pub(crate) enum Command {
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct ListOptions {
     /// The heaps: names or paths [default: all]
-    #[arg(value_name = "HEAP", value_parser = parse_heap)]
+    #[arg(value_name = "HEAP", value_parser = parse_heap,
+        add = ArgValueCandidates::new(heaps))]
     pub(crate) heaps: Vec<String>,
     /// Print JSON: sizes in bytes, times in milliseconds, null for unknown
     #[arg(long)]
@@ -240,7 +260,8 @@ Examples:
 #[command(after_help = format!("{STATS_EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct StatsOptions {
     /// The heaps of the module: names that `dmaheap list` shows [default: all]
-    #[arg(value_name = "HEAP", value_parser = parse_heap)]
+    #[arg(value_name = "HEAP", value_parser = parse_heap,
+        add = ArgValueCandidates::new(heaps))]
     pub(crate) heaps: Vec<String>,
     /// Show them again each time so much has passed, until a signal [default: 1s]
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "1s",
@@ -279,7 +300,8 @@ Examples:
 #[command(after_help = format!("{SET_EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct SetOptions {
     /// The heap: a name that `dmaheap list` shows, or its node's path
-    #[arg(value_parser = parse_heap)]
+    #[arg(value_parser = parse_heap,
+        add = ArgValueCandidates::new(heaps))]
     pub(crate) heap: String,
     /// limit, user_limit, pool_cap, pool_trim_ms, keep_mappings or map_at_mmap, with its
     /// value
@@ -300,7 +322,8 @@ Examples:
 #[command(after_help = format!("{ALLOC_EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct AllocOptions {
     /// The heap: a name that `dmaheap list` shows, or its node's path
-    #[arg(value_parser = parse_heap)]
+    #[arg(value_parser = parse_heap,
+        add = ArgValueCandidates::new(heaps))]
     pub(crate) heap: String,
     /// Bytes per buffer: 4096, 4K, 4KiB, 1.5M, 2G, 1920x1080x4; K is 1024
     #[arg(value_parser = parse_size)]
@@ -330,7 +353,8 @@ Examples:
 #[command(after_help = format!("{VERIFY_EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct VerifyOptions {
     /// The heaps: names that `dmaheap list` shows, or paths [default: all]
-    #[arg(value_name = "HEAP", value_parser = parse_heap)]
+    #[arg(value_name = "HEAP", value_parser = parse_heap,
+        add = ArgValueCandidates::new(heaps))]
     pub(crate) heaps: Vec<String>,
     /// Sizes to check, separated by commas [default: one page, 12345, 64K, 1M,
     /// 1M and a page, 8M]

@@ -4,11 +4,10 @@
 
 use crate::Outcome;
 use crate::cli::Cli;
+use crate::completions;
 use anyhow::Context;
 use clap::Command;
 use clap::CommandFactory;
-use clap_complete::Shell;
-use clap_complete::generate_to;
 use std::fs;
 use std::path::Path;
 
@@ -18,18 +17,24 @@ const NAME: &str = "dmaheap";
 /// Columns of the help in docs/dmaheap.md.
 const WIDTH: usize = 100;
 
-/// Writes a page for the program and one for each subcommand (NAME-SUBCOMMAND.1),
-/// completions for bash, zsh and fish, and NAME.md, into `folder`.
-pub(crate) fn write(folder: &Path) -> anyhow::Result<Outcome> {
+/// Writes a manual page for the program and one for each subcommand (NAME-SUBCOMMAND.1) into
+/// `folder`.
+pub(crate) fn write_man(folder: &Path) -> anyhow::Result<Outcome> {
     let context = || format!("cannot write into {}", folder.display());
     fs::create_dir_all(folder).with_context(context)?;
-    let command = shown(Cli::command());
-    clap_mangen::generate_to(command.clone(), folder).with_context(context)?;
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut command.clone(), NAME, folder).with_context(context)?;
+    clap_mangen::generate_to(shown(Cli::command()), folder).with_context(context)?;
+    Ok(Outcome::Good)
+}
+
+/// Writes those, completions, and NAME.md, into `folder`.
+pub(crate) fn write(folder: &Path) -> anyhow::Result<Outcome> {
+    let context = || format!("cannot write into {}", folder.display());
+    write_man(folder)?;
+    for (shell, file) in completions::SHELLS {
+        fs::write(folder.join(file), completions::script(shell)?).with_context(context)?;
     }
     let page = folder.join(NAME).with_extension("md");
-    fs::write(page, markdown(command)).with_context(context)?;
+    fs::write(page, markdown(shown(Cli::command()))).with_context(context)?;
     Ok(Outcome::Good)
 }
 

@@ -7,9 +7,9 @@
 mod alloc;
 mod bench;
 mod cli;
+mod completions;
 mod counters;
 mod dma_bufs;
-#[cfg(feature = "documents")]
 mod documents;
 mod holders;
 mod list;
@@ -32,6 +32,7 @@ use command_line::quantity;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    completions::answer();
     output::speak_as("dmaheap");
     let result = match Cli::parse().command {
         Command::List(options) => list::run(&options),
@@ -44,7 +45,9 @@ fn main() -> ExitCode {
         Command::Alloc(options) => alloc::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Bench(options) => bench::run(&options),
-        #[cfg(feature = "documents")]
+        Command::Completions { shell } => completions::script(&shell)
+            .and_then(|text| output::print_text(&text).map(|()| Outcome::Good)),
+        Command::Man { folder } => documents::write_man(&folder),
         Command::Documents { folder } => documents::write(&folder),
         Command::Udev { clear: true } => names::clear().map(|()| Outcome::Good),
         Command::Udev { clear: false } => udev::run().map(|()| Outcome::Good),
