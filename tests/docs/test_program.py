@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""dmaheap's page and manual pages say what its help says. (Completions have a test of the tool's.) MADE is a folder
+"""dmaheap's page and manual pages say what its help says. (Completions have a test of their own.) MADE is a folder
 where `dmaheap documents` has just written them; the lab's `make check` sets it."""
 
 import os

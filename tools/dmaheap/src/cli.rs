@@ -82,6 +82,13 @@ pub(crate) enum Command {
     /// depends on what is unknown. No device says whether it takes more than one
     /// physically contiguous range; behind an IOMMU each takes any.
     Which(WhichOptions),
+    /// Write down what a bug report needs
+    ///
+    /// The machine's kernel and memory, the module with its parameters, heaps, names,
+    /// counters, contiguous areas, the IOMMU, and the module's lines of the kernel log.
+    /// Names of the machine, of users and of processes are not in it. All of it is
+    /// shown; with --output it is in a file as well. Root sees most.
+    Report(ReportOptions),
     /// Change a heap's settings, and perhaps make them last
     ///
     /// Sizes take units (512M), user_limit also a part of the limit (50%), times as
@@ -289,6 +296,19 @@ pub(crate) struct WhichOptions {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  sudo dmaheap report
+  sudo dmaheap report --output report.md";
+
+#[derive(Args, Debug)]
+#[command(after_help = format!("{REPORT_EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub(crate) struct ReportOptions {
+    /// Write it to this file, too
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 const SET_EXAMPLES: &str = "\

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 /// A heap as JSON shows it.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(crate) struct Row {
     name: String,
     other_names: Vec<String>,
     path: String,
@@ -104,18 +104,23 @@ pub(crate) fn asked_for(names: &[String]) -> Result<Vec<HeapInfo>, dma_heap::Err
     Ok(heaps)
 }
 
-/// Lists the heaps.
-pub(crate) fn run(options: &ListOptions) -> anyhow::Result<Outcome> {
+/// Those heaps as JSON shows them, or all.
+pub(crate) fn rows(heaps: &[String]) -> anyhow::Result<Vec<Row>> {
     let names = Names::read();
-    let heaps = if options.heaps.is_empty() {
+    let heaps = if heaps.is_empty() {
         dma_heap::heaps()?
     } else {
-        asked_for(&options.heaps)?
+        asked_for(heaps)?
     };
-    let rows: Vec<Row> = heaps
+    Ok(heaps
         .into_iter()
         .map(|heap| Row::new(heap, &names))
-        .collect();
+        .collect())
+}
+
+/// Lists the heaps.
+pub(crate) fn run(options: &ListOptions) -> anyhow::Result<Outcome> {
+    let rows = rows(&options.heaps)?;
     if options.json {
         output::print_json(&Document { heaps: &rows })?;
     } else if !rows.is_empty() {

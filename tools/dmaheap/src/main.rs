@@ -15,6 +15,7 @@ mod holders;
 mod list;
 mod names;
 mod owner;
+mod report;
 mod set;
 mod settings;
 mod stats;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Top(options) => top::run(&options),
         Command::Stats(options) => stats::run(&options),
         Command::Which(options) => which::run(&options),
+        Command::Report(options) => report::run(&options),
         Command::Set(options) => set::run(&options),
         Command::Alloc(options) => alloc::run(&options),
         Command::Verify(options) => verify::run(&options),

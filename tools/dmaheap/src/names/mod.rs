@@ -63,19 +63,34 @@ impl Row {
     }
 }
 
+/// Each name of this machine with its heap, if it leads to any; in order.
+pub(crate) fn leads() -> Vec<(String, Option<String>)> {
+    rows(&board())
+        .0
+        .into_iter()
+        .map(|row| (row.name, row.heap))
+        .collect()
+}
+
+/// What there is to say of the names on a board, and whether all of the table could be read.
+fn rows(board: &[String]) -> (Vec<Row>, Outcome) {
+    let heaps = dma_heap::registered();
+    let (table, outcome) = read_table();
+    let rows = table
+        .leads(board, &candidates(&heaps))
+        .into_iter()
+        .map(|(name, lead)| Row::new(name, lead, &heaps))
+        .collect();
+    (rows, outcome)
+}
+
 /// Shows where each name leads.
 pub(crate) fn run(options: &NamesOptions) -> anyhow::Result<Outcome> {
     let board = match &*options.board {
         [] => board(),
         names => names.to_vec(),
     };
-    let heaps = dma_heap::registered();
-    let (table, outcome) = read_table();
-    let rows: Vec<Row> = table
-        .leads(&board, &candidates(&heaps))
-        .into_iter()
-        .map(|(name, lead)| Row::new(name, lead, &heaps))
-        .collect();
+    let (rows, outcome) = rows(&board);
     if options.json {
         output::print_json(&Document { names: &rows })?;
         return Ok(outcome);
