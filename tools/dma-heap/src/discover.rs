@@ -282,9 +282,14 @@ impl Registered {
 /// All heaps that the kernel has registered, by name. One that goes meanwhile is
 /// left out.
 pub fn registered() -> Vec<Registered> {
+    registered_below(Path::new("/"))
+}
+
+/// The same where sysfs is in `root`/sys.
+pub fn registered_below(root: &Path) -> Vec<Registered> {
     let mut heaps: Vec<Registered> = CLASSES
         .iter()
-        .filter_map(|class| std::fs::read_dir(class).ok())
+        .filter_map(|class| std::fs::read_dir(root.join(class.trim_start_matches('/'))).ok())
         .flatten()
         .filter_map(|entry| Registered::at(entry.ok()?.path()))
         .collect();
@@ -295,6 +300,20 @@ pub fn registered() -> Vec<Registered> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heaps_are_found_below_a_root() -> std::io::Result<()> {
+        let root = std::env::temp_dir().join(format!("dma_heap-root-{}", std::process::id()));
+        let heap = root.join("sys/class/rust_dma_heap/system");
+        std::fs::create_dir_all(&heap)?;
+        std::fs::write(heap.join("dev"), "250:1\n")?;
+        std::fs::write(heap.join("cacheable"), "1\n")?;
+        let found = registered_below(&root);
+        std::fs::remove_dir_all(&root)?;
+        let found: Vec<_> = found.iter().map(|it| (&*it.name, it.number)).collect();
+        assert_eq!(found, [("system", (250, 1))]);
+        Ok(())
+    }
 
     #[test]
     fn attributes_come_from_files() -> std::io::Result<()> {

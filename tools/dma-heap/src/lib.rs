@@ -97,6 +97,7 @@ pub use discover::MODULE_NAME;
 pub use discover::Registered;
 pub use discover::heaps;
 pub use discover::registered;
+pub use discover::registered_below;
 pub use error::Error;
 pub use heap::AllocOptions;
 pub use heap::Heap;
