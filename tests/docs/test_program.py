@@ -31,7 +31,7 @@ def test_page_is_up_to_date() -> None:
 
 
 def test_there_is_a_command_for_each_module() -> None:
-    assert set(sections()) == {"", "list", "names", "holders", "top", "stats", "which", "set",
+    assert set(sections()) == {"", "list", "names", "doctor", "holders", "top", "stats", "which", "set",
                                "alloc", "verify", "bench", "completions", "man"}
 
 

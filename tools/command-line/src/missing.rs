@@ -24,7 +24,8 @@ fn choose(module_loaded: bool, class_exists: bool) -> String {
         format!(
             "no heap in {HEAP_DIR}: load the module with `modprobe {MODULE_NAME}` (or `insmod \
              {MODULE_NAME}.ko`) as root; it needs a kernel with CONFIG_RUST=y and \
-             CONFIG_DMA_SHARED_BUFFER=y. The kernel's own heaps need CONFIG_DMABUF_HEAPS=y"
+             CONFIG_DMA_SHARED_BUFFER=y. The kernel's own heaps need CONFIG_DMABUF_HEAPS=y. \
+             `dmaheap doctor` says what this machine lacks"
         )
     }
 }

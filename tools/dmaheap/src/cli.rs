@@ -96,6 +96,17 @@ pub(crate) enum Command {
     /// saved stands in /etc/rust-dma-heap/settings.saved and counts more than lines in
     /// /etc/rust-dma-heap/settings. Needs root.
     Set(SetOptions),
+    /// Say whether this machine can have the module's heaps, and what to do
+    ///
+    /// Looks at the kernel and what it was built with, at what building the module
+    /// takes, at DKMS, signatures and Secure Boot, at the module, its nodes and who
+    /// may open them, at contiguous areas and the IOMMU, and at the names that
+    /// programs look for. Each finding is "ok", a "note" or a "problem"; below a
+    /// problem stands the command that mends it. Nothing is changed.
+    ///
+    /// Run it as the user whose programs are to use the heaps: rights are those of
+    /// the caller. What only root can read is left out for others.
+    Doctor(DoctorOptions),
     /// Allocate buffers and hold them
     ///
     /// Prints the file descriptor, inode number and size of each buffer, and
@@ -198,6 +209,24 @@ pub(crate) struct NamesOptions {
     #[arg(long, value_name = "COMPATIBLE")]
     pub(crate) board: Vec<String>,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const DOCTOR_TEXT: &str = "\
+Examples:
+  dmaheap doctor
+  dmaheap doctor --json | jq -r '.findings[] | select(.level == \"problem\") | .remedy'
+
+Exit status:
+  0  no problem
+  1  a problem, or a failure; the message says what to do
+  2  wrong usage";
+
+#[derive(Args, Debug)]
+#[command(after_help = DOCTOR_TEXT)]
+pub(crate) struct DoctorOptions {
+    /// Print JSON, as docs/schemas/doctor.json describes it
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -10,6 +10,7 @@ mod cli;
 mod completions;
 mod counters;
 mod dma_bufs;
+mod doctor;
 mod documents;
 mod holders;
 mod list;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::List(options) => list::run(&options),
         Command::Names(options) => names::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Holders(options) => holders::run(&options),
         Command::Top(options) => top::run(&options),
         Command::Stats(options) => stats::run(&options),

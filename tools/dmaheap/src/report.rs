@@ -71,11 +71,13 @@ fn heaps() -> String {
     text.unwrap_or_else(|error| format!("{error:#}"))
 }
 
+/// Compatible names that lead to a heap, and what is wrong in the administrator's lines.
 fn leads() -> String {
-    let lines = names::leads()
+    let (leads, wrong) = names::leads(Path::new("/"), &dma_heap::registered());
+    let lines = leads
         .into_iter()
-        .map(|(name, heap)| format!("{name}: {}", heap.as_deref().unwrap_or("nowhere")));
-    lines.collect::<Vec<String>>().join("\n")
+        .map(|(name, heap)| format!("{name}: {heap}"));
+    lines.chain(wrong).collect::<Vec<String>>().join("\n")
 }
 
 fn machine() -> String {

@@ -15,6 +15,7 @@ fn machine() -> io::Result<FakeMachine> {
         &[("contiguous", "0"), ("limit", "536870912"), ("used", "0")],
     )?;
     machine.file("/etc/os-release", "NAME=x\nPRETTY_NAME=\"Debian 13\"\n")?;
+    machine.file("/etc/rust-dma-heap/names", "* vidbuf system cached\n")?;
     machine.file("/etc/hostname", "secret-host\n")?;
     machine.file("/etc/passwd", "root:x:0:0::/:/bin/sh\n")?;
     machine.file(
@@ -52,7 +53,7 @@ fn what_it_has() -> io::Result<()> {
         "srcversion: ABCDEF",
         "pooled_names: -1",
         "\"limit\": 536870912",
-        "linux,cma: nowhere",
+        "vidbuf: system",
         "system limit: 536870912",
         "reserved total_pages: 16",
         "DMA: 1 groups",

@@ -20,10 +20,12 @@ use nodes::Directory;
 use nodes::Wanted;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 use table::Candidate;
 use table::Lead;
 use table::Table;
 
+const ROOT: &str = "/";
 /// Lines of the administrator's own.
 const OWN: &str = "/etc/rust-dma-heap/names";
 /// What this program remembers until the machine is switched off.
@@ -63,19 +65,10 @@ impl Row {
     }
 }
 
-/// Each name of this machine with its heap, if it leads to any; in order.
-pub(crate) fn leads() -> Vec<(String, Option<String>)> {
-    rows(&board())
-        .0
-        .into_iter()
-        .map(|row| (row.name, row.heap))
-        .collect()
-}
-
 /// What there is to say of the names on a board, and whether all of the table could be read.
 fn rows(board: &[String]) -> (Vec<Row>, Outcome) {
     let heaps = dma_heap::registered();
-    let (table, outcome) = read_table();
+    let (table, outcome) = table();
     let rows = table
         .leads(board, &candidates(&heaps))
         .into_iter()
@@ -87,7 +80,7 @@ fn rows(board: &[String]) -> (Vec<Row>, Outcome) {
 /// Shows where each name leads.
 pub(crate) fn run(options: &NamesOptions) -> anyhow::Result<Outcome> {
     let board = match &*options.board {
-        [] => board(),
+        [] => board(Path::new(ROOT)),
         names => names.to_vec(),
     };
     let (rows, outcome) = rows(&board);
@@ -108,15 +101,31 @@ pub(crate) fn run(options: &NamesOptions) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+/// The compatible names that lead to a heap on the machine whose files are in `root`,
+/// and to which; and what is wrong in the administrator's lines.
+pub(crate) fn leads(root: &Path, heaps: &[Registered]) -> (Vec<(String, String)>, Vec<String>) {
+    let (table, wrong) = read_table(root);
+    let leads = table
+        .leads(&board(root), &candidates(heaps))
+        .into_iter()
+        .filter(|(name, _)| !heaps.iter().any(|heap| heap.name == *name))
+        .filter_map(|(name, lead)| match lead {
+            Lead::To(heap) => Some((name, heap)),
+            Lead::NoHeap(_) | Lead::Unlike(_) => None,
+        })
+        .collect();
+    (leads, wrong)
+}
+
 /// Makes the nodes that there should be now, and removes those that there should
 /// not. It may be called at any time, and by several at once.
 pub(crate) fn update() -> anyhow::Result<()> {
     let directory = Directory::lock(HEAP_DIR, RUN, SEATS)?;
     // Only now: what another one saw before may be old.
     let heaps = dma_heap::registered();
-    let (table, _) = read_table();
+    let (table, _) = table();
     let wanted = table
-        .leads(&board(), &candidates(&heaps))
+        .leads(&board(Path::new(ROOT)), &candidates(&heaps))
         .into_iter()
         .filter_map(|(name, lead)| {
             let Lead::To(to) = lead else { return None };
@@ -133,7 +142,7 @@ pub(crate) fn update() -> anyhow::Result<()> {
 pub(crate) fn clear() -> anyhow::Result<()> {
     let directory = Directory::lock(HEAP_DIR, RUN, SEATS)?;
     let heaps = dma_heap::registered();
-    settle(&directory, &read_table().0, &heaps, &BTreeMap::new())
+    settle(&directory, &table().0, &heaps, &BTreeMap::new())
 }
 
 fn settle(
@@ -174,10 +183,10 @@ fn candidates(heaps: &[Registered]) -> Vec<Candidate> {
         .collect()
 }
 
-/// What the machine's device tree calls the board, the most exact name first.
-/// Empty if there is no device tree.
-fn board() -> Vec<String> {
-    let text = std::fs::read("/proc/device-tree/compatible").unwrap_or_default();
+/// What the device tree of the machine whose files are in `root` calls the board, the
+/// most exact name first. Empty if there is no device tree.
+fn board(root: &Path) -> Vec<String> {
+    let text = std::fs::read(root.join("proc/device-tree/compatible")).unwrap_or_default();
     text.split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
         .map(|name| String::from_utf8_lossy(name).into_owned())
@@ -185,16 +194,10 @@ fn board() -> Vec<String> {
 }
 
 /// The table, and whether all of it could be read; what could not be is told.
-fn read_table() -> (Table, Outcome) {
-    let (own, mut wrong) = match std::fs::read_to_string(OWN) {
-        Ok(text) => (text, Vec::new()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Default::default(),
-        Err(error) => (String::new(), vec![format!(" {error}")]),
-    };
-    let (table, unread) = Table::read(&own);
-    wrong.extend(unread);
+fn table() -> (Table, Outcome) {
+    let (table, wrong) = read_table(Path::new(ROOT));
     for why in &wrong {
-        output::note(&format!("{OWN}:{why}"));
+        output::note(why);
     }
     let outcome = if wrong.is_empty() {
         Outcome::Good
@@ -202,4 +205,53 @@ fn read_table() -> (Table, Outcome) {
         Outcome::Bad
     };
     (table, outcome)
+}
+
+/// The table of the machine whose files are in `root`, and what could not be read.
+fn read_table(root: &Path) -> (Table, Vec<String>) {
+    let own = std::fs::read_to_string(root.join(OWN.trim_start_matches(ROOT)));
+    let (own, mut wrong) = match own {
+        Ok(text) => (text, Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Default::default(),
+        Err(error) => (String::new(), vec![format!(" {error}")]),
+    };
+    let (table, unread) = Table::read(&own);
+    wrong.extend(unread);
+    let wrong = wrong.into_iter().map(|why| format!("{OWN}:{why}"));
+    (table, wrong.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dma_heap::Attributes;
+
+    #[test]
+    fn a_heaps_own_name_is_no_compatible_one() -> std::io::Result<()> {
+        let heap = |name: &str, contiguous| Registered {
+            name: name.into(),
+            number: (250, 0),
+            sysfs: "/nowhere".into(),
+            attributes: Some(Attributes {
+                contiguous: Some(contiguous),
+                cacheable: Some(true),
+                ..Attributes::default()
+            }),
+        };
+        let heaps = [heap("system", false), heap("reserved", true)];
+        let root = tempfile::tempdir()?;
+        let etc = root.path().join("etc/rust-dma-heap");
+        std::fs::create_dir_all(&etc)?;
+        std::fs::write(
+            etc.join("names"),
+            "* reserved system\n* mine system\nwrong\n",
+        )?;
+        let (leads, wrong) = leads(root.path(), &heaps);
+        assert_eq!(leads, [("mine".to_owned(), "system".to_owned())]);
+        assert_eq!(
+            wrong,
+            ["/etc/rust-dma-heap/names:3: a line is: BOARD NAME HEAPS PROMISES"]
+        );
+        Ok(())
+    }
 }
