@@ -10,10 +10,13 @@ use std::io;
 
 fn machine() -> io::Result<FakeMachine> {
     let mut machine = FakeMachine::new()?;
-    machine.heap(
-        "system",
-        &[("contiguous", "0"), ("limit", "536870912"), ("used", "0")],
-    )?;
+    let attributes = [
+        ("contiguous", "0"),
+        ("cacheable", "1"),
+        ("limit", "536870912"),
+        ("used", "0"),
+    ];
+    machine.heap("system", &attributes)?;
     machine.file("/etc/os-release", "NAME=x\nPRETTY_NAME=\"Debian 13\"\n")?;
     machine.file("/etc/rust-dma-heap/names", "* vidbuf system cached\n")?;
     machine.file("/etc/hostname", "secret-host\n")?;

@@ -16,17 +16,20 @@ use tempfile::TempDir;
 /// What the namespace has instead of the machine's own.
 const FOLDERS: [&str; 4] = ["proc", "sys", "etc", "dev/dma_heap"];
 
-/// Mounts the folders of $1, and devices that stand for heaps' nodes, and runs the rest.
+/// Mounts the folders of $1, with devices that stand for heaps' nodes and a few others, and runs
+/// the rest.
 const ENTER: &str = r#"
 set -e
 root=$1
 shift
-mkdir -p /dev/dma_heap 2>/dev/null || mount -t tmpfs none /dev
-mkdir -p /dev/dma_heap
 while read -r node device; do
 	[ -z "$node" ] || mount --bind "$device" "$root/dev/dma_heap/$node"
 done <"$root/nodes"
-for folder in dev/dma_heap etc sys proc; do
+for device in null random; do
+	touch "$root/dev/$device"
+	mount --bind "/dev/$device" "$root/dev/$device"
+done
+for folder in etc sys proc dev; do
 	mount --rbind "$root/$folder" "/$folder"
 done
 exec "$@"
