@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""dmaheap's page and manual pages say what its help says. (Completions have a test of their own.) MADE is a folder
-where `dmaheap documents` has just written them; the lab's `make check` sets it."""
+"""dmaheap's page and manual pages say what its help says; completions have a test of their
+own. MADE is a folder where `dmaheap documents` has just written them; the lab's `make check` sets
+it."""
 
 import os
 import re
@@ -31,8 +32,9 @@ def test_page_is_up_to_date() -> None:
 
 
 def test_there_is_a_command_for_each_module() -> None:
-    assert set(sections()) == {"", "list", "names", "doctor", "holders", "top", "stats", "which", "set",
-                               "alloc", "verify", "bench", "completions", "man"}
+    assert set(sections()) == {
+        "", "list", "names", "doctor", "holders", "top", "stats", "which", "report", "set", "alloc",
+        "verify", "bench", "completions", "man"}
 
 
 @pytest.mark.parametrize("command", sections())

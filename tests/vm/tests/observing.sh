@@ -7,7 +7,7 @@
 . /lab/lib.sh
 need_heaps
 set -- $(own_heaps)
-plan $((6 + 7 * $#))
+plan $((9 + 7 * $#))
 said=/run/lab/said
 
 for heap; do
@@ -62,6 +62,16 @@ else
 	skip "which knows a card" "no graphics card that the kernel has a driver for"
 	skip "and the heaps for it" "no graphics card that the kernel has a driver for"
 fi
+# This machine has no headers, no DKMS and no installed module; what it has is said all the same.
+dmaheap doctor >$said 2>&1
+[ $? -le 1 ] && grep -q 'module' $said
+ok $? "doctor looks at the machine" $said
+dmaheap doctor --json >$said 2>&1
+grep -q '"findings"' $said
+ok $? "in JSON, too" $said
+dmaheap report --output /run/lab/report.md >$said 2>/dev/null
+cmp -s $said /run/lab/report.md && grep -q "^loaded" $said && grep -q "is up" $said
+ok $? "a report has the module and its log" $said
 dmaheap which /dev/nothing >$said 2>&1
 is "what is no device is status 1" $? 1
 finish
