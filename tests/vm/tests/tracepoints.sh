@@ -34,7 +34,7 @@ used_by_all() {
 	echo $sum
 }
 
-is "the events" "$(ls -d $events/*/ | xargs -n 1 basename | xargs)" \
+is "the events" "$(find $events -mindepth 1 -maxdepth 1 -type d -name "dma_heap_*" | sed "s|.*/||" | sort | xargs)" \
 	"dma_heap_alloc dma_heap_pool_hit dma_heap_pool_miss dma_heap_pool_reclaim dma_heap_pool_trim dma_heap_pool_zero dma_heap_release dma_heap_stat"
 # Perfetto goes by names and types.
 is "dma_heap_stat has Android's fields" \
@@ -74,7 +74,7 @@ for heap; do
 	cap=$(cat "$dir/pool_cap")
 	echo 0 >"$dir/pool_cap"
 	echo $((64 << 20)) >"$dir/pool_cap"
-	[ $keeps = yes ] || hold "$heap" 4K
+	[ "$keeps" = yes ] || hold "$heap" 4K
 	others=$(used_by_all)
 
 	traced dmaheap alloc "$heap" $size --hold 1ms
@@ -110,7 +110,7 @@ for heap; do
 	ok $? "$heap: what is idle goes" $tracing/trace
 	echo 0 >$events/enable
 
-	[ $keeps = yes ] || release "$holder"
+	[ "$keeps" = yes ] || release "$holder"
 	echo "$trim" >"$dir/pool_trim_ms"
 	echo "$cap" >"$dir/pool_cap"
 done

@@ -134,13 +134,9 @@ fn add_mappings(
     process.open_relative("maps")?.read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text);
     // Most lines are of no interest, and may have been made to be hard to read.
-    let ours: String = text
-        .lines()
-        .filter(|line| line.contains(PREFIX))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let ours: Vec<&str> = text.lines().filter(|line| shows_dma_buf(line)).collect();
     let mut found = 0;
-    for map in MemoryMaps::from_read(ours.as_bytes())? {
+    for map in MemoryMaps::from_read(ours.join("\n").as_bytes())? {
         let procfs::process::MMapPath::Path(path) = &map.pathname else {
             continue;
         };
@@ -161,9 +157,24 @@ fn add_mappings(
     Ok(found)
 }
 
+/// Whether a line of maps is about a dma-buf: its sixth word is the path.
+fn shows_dma_buf(line: &str) -> bool {
+    let path = line.split_ascii_whitespace().nth(5);
+    path.is_some_and(|it| it.starts_with(PREFIX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_elsewhere_is_no_dma_buf() {
+        let line = |path: &str| format!("00400000-00401000 rw-s 00000000 00:0a 12    {path}");
+        assert!(shows_dma_buf(&line("/dmabuf:a name")));
+        for path in ["/SYSV/dmabuf:x", "/tmp/dmabuf:x", "x /dmabuf:", ""] {
+            assert!(!shows_dma_buf(&line(path)), "{path}");
+        }
+    }
 
     #[test]
     fn a_descriptor_says_what_it_is() {
