@@ -16,8 +16,9 @@ now() { cut -d. -f1 /proc/uptime; }
 begin=$(now)
 dmaheap bench >/run/lab/bench 2>/run/lab/errors
 is "dmaheap bench" $? 0
-# On a machine it is less than 20 seconds; an emulated one on a busy host has more.
-at_least "takes no longer" "$((40 * ${DMAHEAP_PATIENCE:-1} - $(now) + begin))" 0
+# On a machine it is less than 20 seconds. An emulated one, on a busy host, may have to wait for a
+# minute until it is at rest.
+at_least "takes no longer" "$((150 * ${DMAHEAP_PATIENCE:-1} - $(now) + begin))" 0
 is "says in a line what it has nothing to compare with" \
 	"$(grep -c 'no heap of its own to compare with .*default_cma_region' /run/lab/errors)" 1
 is "has measured that" "$(grep -c '^default_cma_region ' /run/lab/bench)" 7
