@@ -77,6 +77,14 @@ impl Survey {
     pub(crate) fn take() -> anyhow::Result<Self> {
         let mut survey = Self::default();
         processes::add_to(&mut survey)?;
+        // A folder has them in any order.
+        for holder in survey
+            .buffers
+            .values_mut()
+            .flat_map(|it| it.holders.values_mut())
+        {
+            holder.descriptors.sort_unstable();
+        }
         bufinfo::add_to(&mut survey);
         describe::add_to(&mut survey);
         Ok(survey)

@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// What the namespace has instead of the machine's own.
@@ -41,6 +42,25 @@ const DEVICES: [(&str, &str); 3] = [
     ("/dev/zero", "1:5"),
     ("/dev/full", "1:7"),
 ];
+
+/// What asks for a namespace here.
+static NAMESPACE: OnceLock<&[&str]> = OnceLock::new();
+
+/// Mounts stay in a namespace, unless it is one in another root: that is no mount, so the kernel
+/// refuses to change how mounts spread. The lab's root has mounts that are private already.
+fn namespace() -> &'static [&'static str] {
+    let mut usual = std::process::Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        usual.arg("--map-root-user");
+    }
+    let output = usual.args(["--mount", "true"]).output();
+    match output {
+        Ok(output) if output.stderr.ends_with(b"Invalid argument\n") => {
+            &["--mount", "--propagation", "unchanged"]
+        }
+        _ => &["--mount"],
+    }
+}
 
 /// The machine.
 pub(crate) struct FakeMachine {
@@ -159,7 +179,7 @@ impl FakeMachine {
     /// The same, for a test that looks at it while it runs.
     pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new("unshare");
-        command.arg("--mount");
+        command.args(*NAMESPACE.get_or_init(namespace));
         // Who is not root is root of a namespace.
         if !rustix::process::geteuid().is_root() {
             command.arg("--map-root-user");
