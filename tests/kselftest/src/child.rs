@@ -346,7 +346,12 @@ pub(crate) const REST: u64 = 1 << 20;
 
 /// Whether a heap still keeps memory that others could have.
 fn keeps(heap: &HeapInfo) -> bool {
-    heap.attribute("pool_held") > Some(REST)
+    kept(heap) > REST
+}
+
+/// Bytes that a heap keeps.
+fn kept(heap: &HeapInfo) -> u64 {
+    heap.attribute("pool_held").unwrap_or(0)
 }
 
 /// What to take at most: no more than there are addresses for.
@@ -359,6 +364,9 @@ fn hog(heap: &str, size: &str) -> Result<(), Failure> {
     /// Of a size that the kernel may fill with a huge page, which takes less time; but
     /// not more than is left when the last of what is kept has gone.
     const PIECE: usize = 2 << 20;
+    /// Then it looks more often: the kernel may ask for all of the rest at once.
+    const NEAR: u64 = 24 << 20;
+    const SMALL: usize = 64 << 10;
     die_first();
     // One of them is as much as a page full of page table entries maps.
     let page = dma_heap::page_size();
@@ -366,18 +374,17 @@ fn hog(heap: &str, size: &str) -> Result<(), Failure> {
         rustix::thread::disable_transparent_huge_pages(true)?;
     }
     let heap = HeapInfo::of(heap)?;
-    let pieces = limit(size)? / PIECE;
+    let mut left = limit(size)?;
     let mut memory = Vec::new();
-    for index in 0..pieces {
-        if !keeps(&heap) {
-            break;
-        }
+    while left >= PIECE && keeps(&heap) {
+        let piece = if kept(&heap) > NEAR { PIECE } else { SMALL };
         // Not zero: the allocator would hand out pages that nobody touched.
-        memory.push(vec![u8::try_from(index % 255)? + 1; PIECE]);
+        memory.push(vec![u8::try_from(memory.len() % 255)? + 1; piece]);
+        left -= piece;
     }
     wait_for_end()?;
     // Only to have it until now.
-    match memory.iter().all(|piece| piece.len() == PIECE) {
+    match memory.iter().all(|piece| !piece.is_empty()) {
         true => Ok(()),
         false => fail("the memory is not what it was"),
     }
