@@ -4,6 +4,7 @@
 //!
 //! docs/tuning.md says what each means.
 
+use crate::settings::number_in;
 use dma_heap::Registered;
 use std::path::Path;
 use std::path::PathBuf;
@@ -171,7 +172,7 @@ impl Reading {
 
     fn at(heap: String, sysfs: PathBuf) -> Self {
         let debugfs = Path::new(DEBUGFS).join(&heap);
-        let read = |dir: &Path, counter: &Counter| Some((counter.name, number(dir, counter.name)?));
+        let read = |dir: &Path, it: &Counter| Some((it.name, number_in(&dir.join(it.name))?));
         let values = ATTRIBUTES
             .iter()
             .filter_map(|it| read(&sysfs, it))
@@ -229,12 +230,4 @@ pub(crate) fn find<'a>(ours: &'a [Registered], name: &str) -> anyhow::Result<&'a
             }
         )
     })
-}
-
-fn number(dir: &Path, name: &str) -> Option<u64> {
-    std::fs::read_to_string(dir.join(name))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
 }

@@ -226,7 +226,8 @@ fn write(sysfs: &Path, attribute: &str, value: Value) -> anyhow::Result<()> {
     })
 }
 
-fn number_in(file: &Path) -> Option<u64> {
+/// The number that a file of sysfs or debugfs holds.
+pub(crate) fn number_in(file: &Path) -> Option<u64> {
     std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 

@@ -29,6 +29,12 @@ fn one_frame_of_the_machine() -> io::Result<()> {
             &format!("{pages}\n"),
         )?;
     }
+    // In pages, whatever a bit of the area's map stands for.
+    machine.file(
+        "/sys/kernel/debug/cma/reserved/maxchunk",
+        &format!("{}\n", pages / 4),
+    )?;
+    machine.file("/sys/kernel/debug/cma/reserved/order_per_bit", "2\n")?;
     machine.file(
         "/proc/pressure/memory",
         "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\n\
@@ -41,7 +47,7 @@ fn one_frame_of_the_machine() -> io::Result<()> {
         system                   8 MiB    512 MiB          -     0.0     -      -      -
 
         CONTIGUOUS AREA                                TOTAL         FREE    LARGEST RUN
-        reserved                                      64 MiB       32 MiB              -
+        reserved                                      64 MiB       32 MiB         16 MiB
 
              PID COMMAND              BUFFERS       SIZE      GROWTH EXPORTERS
              100 camera                     1      8 MiB           - system

@@ -98,6 +98,7 @@ mod tests {
     use super::super::report::Level;
     use super::super::tree::Tree;
     use super::*;
+    use crate::doctor::report;
 
     const AREA: &str = "sys/kernel/mm/cma";
 
@@ -107,11 +108,7 @@ mod tests {
     }
 
     fn is(tree: &Tree, level: Level, part: &str) -> bool {
-        let found = of(tree);
-        found.len() == 1
-            && found
-                .iter()
-                .all(|it| it.is(level) && (it.text().contains(part) || it.remedy() == part))
+        report::is_one(&of(tree), level, part)
     }
 
     #[test]

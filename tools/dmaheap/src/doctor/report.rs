@@ -128,6 +128,15 @@ impl Finding {
     }
 }
 
+/// Whether there is one finding, of that level, which says so or is mended so.
+#[cfg(test)]
+pub(super) fn is_one(findings: &[Finding], level: Level, part: &str) -> bool {
+    match findings {
+        [it] => it.is(level) && (it.text().contains(part) || it.remedy() == part),
+        _ => false,
+    }
+}
+
 /// The whole answer as JSON: an object, so that it can grow.
 #[derive(Debug, Serialize)]
 struct Document<'a> {

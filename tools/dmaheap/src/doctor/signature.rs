@@ -132,6 +132,7 @@ mod tests {
     use super::super::report::Level;
     use super::super::tree::Tree;
     use super::*;
+    use crate::doctor::report;
 
     const FILE: &str = "lib/modules/7.3.4/updates/dkms/rust_dma_heap.ko";
     const ENFORCE: &str = "sys/module/module/parameters/sig_enforce";
@@ -145,11 +146,7 @@ mod tests {
     }
 
     fn is(tree: &Tree, level: Level, part: &str) -> bool {
-        let found = of(tree);
-        found.len() == 1
-            && found
-                .iter()
-                .all(|it| it.is(level) && (it.text().contains(part) || it.remedy() == part))
+        report::is_one(&of(tree), level, part)
     }
 
     /// Refused: the module is there, but not loaded.

@@ -5,6 +5,7 @@
 use crate::counters;
 use crate::counters::Reading;
 use crate::dma_bufs::Survey;
+use crate::settings::number_in;
 use procfs::Current as _;
 use procfs::Meminfo;
 use procfs::MemoryPressure;
@@ -65,7 +66,7 @@ fn areas() -> Vec<Area> {
         .filter_map(|entry| {
             let folder = entry.ok()?.path();
             let name = folder.file_name()?.to_str()?.to_owned();
-            let pages = |file: &str| Some(number(&folder.join(file))? * page);
+            let pages = |file: &str| number_in(&folder.join(file))?.checked_mul(page);
             Some(Area {
                 total: pages("total_pages")?,
                 free: pages("available_pages"),
@@ -89,14 +90,8 @@ fn areas() -> Vec<Area> {
     found
 }
 
-/// The longest free run of an area, in bytes. Debugfs has it in units of 2^order_per_bit pages.
+/// The longest free run of an area, in bytes. Debugfs has it in pages.
 fn largest(area: &str) -> Option<u64> {
-    let folder = Path::new(AREAS_DEBUG).join(area);
-    let order: u32 = number(&folder.join("order_per_bit"))?.try_into().ok()?;
-    let page = dma_heap::page_size() as u64;
-    (number(&folder.join("maxchunk"))? * page).checked_shl(order)
-}
-
-fn number(file: &Path) -> Option<u64> {
-    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    let file = Path::new(AREAS_DEBUG).join(area).join("maxchunk");
+    number_in(&file)?.checked_mul(dma_heap::page_size() as u64)
 }
