@@ -65,6 +65,10 @@ pub(crate) enum Command {
     /// Takes the runs of several boots: heaps side by side, the kernel's alone
     /// (--control), and runs that counted instructions (--icount).
     BenchReport(ReportOptions),
+    /// Compare JSON on standard input with a schema of docs/schemas
+    ///
+    /// What does not fit is said, with status 1; else how many values there are.
+    Schema(SchemaOptions),
 }
 
 const IMPORTER_EXAMPLES: &str = "\
@@ -166,6 +170,14 @@ pub(crate) struct ReportOptions {
     /// Write a plot of the ratios to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct SchemaOptions {
+    /// The command of `dmaheap` that printed it
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: String,
 }
 
 /// Takes FD or PID:FD.

@@ -8,6 +8,7 @@ mod bench;
 mod cli;
 mod importer;
 mod report;
+mod schema;
 
 use clap::Parser;
 use cli::Cli;
@@ -21,5 +22,6 @@ fn main() -> ExitCode {
         Command::Importer(options) => importer::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::BenchReport(options) => report::run(&options),
+        Command::Schema(options) => schema::run(&options),
     })
 }

@@ -42,6 +42,7 @@ test_in_vm attributes
 test_in_vm attributes-bad-input
 test_in_vm tracepoints
 test_in_vm observing
+test_in_vm json
 test_in_vm bench-alone
 # shellcheck disable=SC2086 # words
 test_in_vm documents ${importer_parameters:-}

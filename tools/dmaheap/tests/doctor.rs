@@ -8,7 +8,7 @@ use common::Result;
 use common::machine::Machine;
 use common::machine::USER;
 use common::machine::VIDEO;
-use common::schema;
+use dmaheap_schemas as schema;
 use serde_json::Value;
 use std::process::Output;
 
@@ -91,7 +91,8 @@ fn problems(machine: &Machine) -> Result<Vec<(String, String, String)>> {
 
 fn document(output: &Output) -> Result<Value> {
     assert!(output.stderr.is_empty(), "{output:?}");
-    schema::read("doctor", &output.stdout)
+    let mut documents = schema::read("doctor", &output.stdout)?;
+    Ok(documents.pop().unwrap_or_default())
 }
 
 /// The machine has this one problem.

@@ -8,7 +8,6 @@
 )]
 
 pub(crate) mod machine;
-pub(crate) mod schema;
 
 /// How a test ends.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Is JSON what its schema in docs/schemas says?
-//!
 //! The keywords of JSON Schema that our schemas use, and no others: a schema with one
 //! that is not known here fails. (The crate jsonschema would bring seventy more, and take
 //! longer to compile than all of the program.)
 
-use super::Result;
 use serde_json::Map;
 use serde_json::Value;
-use std::path::PathBuf;
 
 /// What says nothing about a value.
 const REMARKS: [&str; 6] = [
@@ -21,26 +17,12 @@ const REMARKS: [&str; 6] = [
     "description",
 ];
 
-/// Where the schemas are.
-pub(crate) fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schemas"))
-}
-
-/// Reads JSON and compares it with a schema, by the name of the command. Returns it.
-pub(crate) fn read(name: &str, json: &[u8]) -> Result<Value> {
-    let schema = std::fs::read(folder().join(format!("{name}.json")))?;
-    let schema: Value = serde_json::from_slice(&schema)?;
-    let value = serde_json::from_slice(json)?;
-    check(&schema, &value).map_err(|why| format!("{name}: {why}"))?;
-    Ok(value)
-}
-
 /// Compares.
 ///
 /// # Errors
 ///
 /// Where the value is not like that, and why; or what in the schema is not known here.
-pub(crate) fn check(schema: &Value, value: &Value) -> std::result::Result<(), String> {
+pub(crate) fn check(schema: &Value, value: &Value) -> Result<(), String> {
     let root = Checker { root: schema };
     root.check(schema, value, "")
 }
@@ -50,7 +32,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn check(&self, schema: &Value, value: &Value, place: &str) -> std::result::Result<(), String> {
+    fn check(&self, schema: &Value, value: &Value, place: &str) -> Result<(), String> {
         let keywords = match schema {
             Value::Bool(true) => return Ok(()),
             Value::Bool(false) => return Err(format!("{place:?} should not be there")),
@@ -69,7 +51,7 @@ impl Checker<'_> {
         argument: &Value,
         value: &Value,
         place: &str,
-    ) -> std::result::Result<(), String> {
+    ) -> Result<(), String> {
         let bad = |good| match good {
             true => Ok(()),
             false => Err(format!(
@@ -96,6 +78,12 @@ impl Checker<'_> {
             "minItems" => bad(value
                 .as_array()
                 .is_none_or(|items| items.len() as u64 >= least)),
+            "minProperties" => bad(value
+                .as_object()
+                .is_none_or(|object| object.len() as u64 >= least)),
+            "maxProperties" => bad(value
+                .as_object()
+                .is_none_or(|object| argument.as_u64() >= Some(object.len() as u64))),
             "required" => bad(value.as_object().is_none_or(|object| {
                 let mut names = list().iter().filter_map(Value::as_str);
                 names.all(|name| object.contains_key(name))
