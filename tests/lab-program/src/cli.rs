@@ -65,6 +65,8 @@ pub(crate) enum Command {
     /// Takes the runs of several boots: heaps side by side, the kernel's alone
     /// (--control), and runs that counted instructions (--icount).
     BenchReport(ReportOptions),
+    /// Make pictures of the screens that tests/vm/tests/screens.sh has printed
+    Screens(ScreensOptions),
     /// Compare JSON on standard input with a schema of docs/schemas
     ///
     /// What does not fit is said, with status 1; else how many values there are.
@@ -170,6 +172,17 @@ pub(crate) struct ReportOptions {
     /// Write a plot of the ratios to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct ScreensOptions {
+    /// The results of the test
+    #[arg(value_name = "FILE")]
+    pub(crate) results: PathBuf,
+    /// Where NAME.svg is to be
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Args, Debug)]

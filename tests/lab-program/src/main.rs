@@ -9,6 +9,7 @@ mod cli;
 mod importer;
 mod report;
 mod schema;
+mod screens;
 
 use clap::Parser;
 use cli::Cli;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Importer(options) => importer::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::BenchReport(options) => report::run(&options),
+        Command::Screens(options) => screens::run(&options),
         Command::Schema(options) => schema::run(&options),
     })
 }

@@ -257,7 +257,7 @@ fn a_node_of_a_group_that_the_user_is_not_in() -> Result {
     }
     machine.chmod(&node, 0o660)?;
     let text = "you may not open default_cma_region: the group video may";
-    has_one(&machine, "nodes", text, "sudo adduser $USER video")?;
+    has_one(&machine, "nodes", text, "sudo usermod -aG video $USER")?;
     machine.write("etc/group", "video:x:44:you,me\n")?;
     has_one(&machine, "nodes", "not logged in again", "newgrp video")?;
     machine.chown(&node, USER)?;

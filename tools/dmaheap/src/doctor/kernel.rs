@@ -232,6 +232,12 @@ mod tests {
     }
 
     #[test]
+    fn another_kernel_comes_as_in_the_readme() {
+        // `make test-packages` installs one by that command.
+        assert!(include_str!("../../../../README.md").contains(OTHER_KERNEL));
+    }
+
+    #[test]
     fn without_modules_it_cannot_either() -> std::io::Result<()> {
         let tree = Tree::with_heaps()?;
         tree.unload()?;

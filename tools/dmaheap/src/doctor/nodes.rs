@@ -209,7 +209,7 @@ fn told(system: &System, verdict: &Verdict, ours: bool, nodes: &str) -> Finding 
                 "you may not open {nodes}: the group {group} may, and you are not in it; join it, \
                  then log in again"
             ),
-            format!("sudo adduser $USER {}", quoted(group)),
+            format!("sudo usermod -aG {} $USER", quoted(group)),
         ),
         Verdict::LogInAgain(group) => Finding::problem(
             Topic::Nodes,
@@ -307,7 +307,7 @@ mod tests {
         let tree = Tree::with_heaps()?;
         let system = tree.system();
         let it = told(&system, &Verdict::Join("video".into()), true, "system");
-        assert_eq!(it.remedy(), "sudo adduser $USER video");
+        assert_eq!(it.remedy(), "sudo usermod -aG video $USER");
         let it = told(
             &system,
             &Verdict::LogInAgain("video".into()),

@@ -191,12 +191,12 @@ mod tests {
     fn a_remedy_is_below_its_problem() {
         let findings = [
             Finding::ok(Topic::Iommu, "none"),
-            Finding::problem(Topic::Nodes, "closed", "sudo adduser $USER video"),
+            Finding::problem(Topic::Nodes, "closed", "sudo usermod -aG video $USER"),
         ];
         assert_eq!(
             format(&findings),
             "ok       IOMMU        none\n\
-             problem  nodes        closed\n                      sudo adduser $USER video\n\
+             problem  nodes        closed\n                      sudo usermod -aG video $USER\n\
              1 problem\n"
         );
         assert!(format(&[]).ends_with("no problem\n"));
