@@ -100,8 +100,8 @@ def control(build: Build, run: Run) -> None:
         return
     summary = boot(f"control-{name}", run)
     if not summary.good:
-        raise LabError(f'the tests "{name}" fail without a patch, so they would say nothing of one'
-                       f":\n{summary.text}", "Get `make test` right first.")
+        raise Unusable(f'the tests "{name}" fail without a patch, so they say nothing of one:',
+                       *summary.text.splitlines())
     say(f'  ok  without a patch the tests "{name}" pass ({time.monotonic() - start:.0f} s)')
 
 
@@ -155,7 +155,14 @@ def test_mutants(pattern: str = "*") -> int:
     runs = {one.name: Run(builds[one.kernel].kernel, one, files=[BROKEN], seconds=SECONDS)
             for one in shown.values()}
     for name in sorted(runs):
-        control(builds[runs[name].machine.kernel], runs[name])
+        try:
+            control(builds[runs[name].machine.kernel], runs[name])
+        except Unusable as error:
+            for patch in [patch for patch, one in shown.items() if one.name == name]:
+                del shown[patch]
+                verdict(patch, "unusable", *error.args)
+                # What the machine said is told once.
+                error.args = error.args[:1]
     for patch, one in ({} if DRY or SHOW else shown).items():
         try:
             verdict(patch, *attempt(patch, builds[one.kernel], runs[one.name]))
