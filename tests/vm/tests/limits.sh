@@ -89,7 +89,8 @@ cat >/etc/rust-dma-heap/settings <<'EOF'
 default_cma_region  limit=32M user_limit=1920x1080x4
 system              limit=1G pool_cap=16M pool_trim_ms=2s keep_mappings=0
 EOF
-echo "system limit=512M" >/etc/rust-dma-heap/settings.saved
+dmaheap set "$system" limit=512M --save >/dev/null
+set_limit "$system" limit 1073741824
 event change "$cma"
 is "a change leaves what root wrote" "$(limits "$cma")" "$area $area"
 event add "$cma"
