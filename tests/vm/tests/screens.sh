@@ -22,7 +22,8 @@ screen() {
 	grep -qE "$pattern" $said
 	ok $? "$name"
 	echo "# screen $name $*"
-	sed 's/^/# | /' $said
+	# As a terminal does it.
+	fold -s -w 130 $said | sed 's/^/# | /'
 }
 
 # until_has TEXT FILE
@@ -57,5 +58,5 @@ screen holders-by-buffer "frame .*$camera camera .*dma_buf_test" dmaheap holders
 screen top "$camera camera +3 +36 MiB" dmaheap top --once
 release $camera $desktop $viewer
 [ -z "$importer" ] || rmmod dma_buf_test_importer
-screen doctor "^ok +module" dmaheap doctor
+screen doctor "^problem +names" dmaheap doctor
 finish
