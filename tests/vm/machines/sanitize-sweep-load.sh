@@ -11,6 +11,9 @@ begin_log
 expect_log any '^Call Trace:'
 # And kmemleak, when what fails is the note of where in a module to look.
 expect_log any '^kmemleak: Cannot allocate a scan area'
+# And the tracing core, once, when it cannot note what a tracepoint has.
+expect_log 1 '^------------\[ cut here \]------------'
+expect_log 1 '^WARNING: at event_define_fields\+'
 # Modules leave sooner.
 echo 1 >/sys/kernel/rcu_expedited
 run_test sweep-load 900 dmaheap-fault-sweep load "/lab/$MODULE.ko"
