@@ -25,16 +25,15 @@ load_stock_importers
 load_block_device
 exec 3<>"$(port lab.try)"
 echo ready
-idle=0
+now() { cut -d. -f1 /proc/uptime; }
+last=$(now)
 # Half an hour after the last request it ends.
-while [ "$idle" -lt 9000 ]; do
+while [ $(($(now) - last)) -lt 1800 ]; do
 	# Where nobody is connected there is nothing to read, at once.
 	read -r id bytes seconds command <&3 || {
 		usleep 200000
-		idle=$((idle + 1))
 		continue
 	}
-	idle=0
 	printf '### start %s\n' "$id" >&3
 	status=99
 	if [ "$bytes" -eq 0 ] || unpack "$bytes" >&3 2>&1; then
@@ -42,4 +41,5 @@ while [ "$idle" -lt 9000 ]; do
 		status=$?
 	fi
 	printf '\n### stop %s %s\n' "$id" "$status" >&3
+	last=$(now)
 done
