@@ -9,6 +9,7 @@ use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::equal;
+use crate::outcome::fail;
 use crate::outcome::skip;
 use crate::patience::ample;
 use crate::pool_fixture;
@@ -16,6 +17,7 @@ use crate::target::Target;
 use crate::target::page;
 use dma_heap::importer::Direction;
 use dma_heap::pattern::Pattern;
+use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -27,6 +29,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "what is kept goes with the last buffer, if contiguous",
         last_buffer,
+    ),
+    (
+        "nothing is kept of what a buffer had for long, if contiguous",
+        long_life,
     ),
     (
         "pages that a driver still has go back to the area after it",
@@ -159,4 +165,33 @@ fn wait_for_available(target: &Target, pages: u64) -> Result<(), Failure> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A run is kept for loops. A buffer that has lived for longer than it could be kept is of none.
+fn long_life(target: &Target) -> TestResult {
+    if !target.is_contiguous() {
+        return skip("the heap does not promise contiguous buffers");
+    }
+    let trim = ample(Duration::from_secs(1));
+    pool_fixture::with(target, |pool| {
+        pool.set_trim_ms(u64::try_from(trim.as_millis())?)?;
+        let used = target.used();
+        let begin = Instant::now();
+        drop(target.heap.alloc(SIZE)?);
+        target.expect_used(used)?;
+        let held = pool.held()?;
+        // A slow machine may need as long for that.
+        if held < SIZE && begin.elapsed() < trim {
+            return fail(format!(
+                "of a buffer that was closed at once, {held} bytes are kept"
+            ));
+        }
+        pool.wait("it is gone", || Ok(pool.held()? == 0))?;
+        let buffer = target.heap.alloc(SIZE)?;
+        sleep(trim + trim / 4);
+        drop(buffer);
+        target.expect_used(used)?;
+        equal("what is kept of one that lived for long", pool.held()?, 0)?;
+        Ok(Pass)
+    })
 }

@@ -12,6 +12,9 @@
 //! nothing of that. All in all it takes, beside what is in use and those areas,
 //! twice the buffers' memory, [`SPARE`] and [`RESERVE`]. What a machine has above that
 //! is taken in large blocks first, for to take memory to pieces takes long.
+//!
+//! To take memory to pieces has the kernel raise the mark below which there is none, by up to
+//! a tenth of all (vm.watermark_boost_factor). It must not, meanwhile.
 
 use super::meminfo::Meminfo;
 use anyhow::Context as _;
@@ -22,8 +25,11 @@ use dma_heap::importer::Direction;
 use dma_heap::importer::Importer;
 use rustix::fs::FallocateFlags;
 use rustix::fs::MemfdFlags;
+use std::fs;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+use std::time::Instant;
 
 /// Bytes to leave free while the file grows, so that the kernel need not
 /// reclaim, which would undo the work.
@@ -49,6 +55,7 @@ pub(crate) fn stock(
     filler: &Heap,
     sizes: &[u64],
 ) -> anyhow::Result<Vec<Vec<Buffer>>> {
+    let _boost = NoBoost::new()?;
     let needed = sizes.iter().sum::<u64>() * heaps.len() as u64;
     let surplus = take_surplus(filler, 2 * needed + 2 * SPARE)?;
     let file = take_every_second_page()?;
@@ -91,6 +98,45 @@ fn alloc_in_pieces(
         );
         ballast.push(buffer);
     }
+}
+
+/// Keeps the kernel from raising its marks, until it is dropped.
+struct NoBoost {
+    before: String,
+}
+
+impl NoBoost {
+    const FACTOR: &str = "/proc/sys/vm/watermark_boost_factor";
+    /// The kernel lowers them when it next looks after its memory.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn new() -> anyhow::Result<Self> {
+        let before = fs::read_to_string(Self::FACTOR).context(Self::FACTOR)?;
+        fs::write(Self::FACTOR, "0").context(Self::FACTOR)?;
+        let this = Self { before };
+        let start = Instant::now();
+        while boost(&fs::read_to_string("/proc/zoneinfo")?) > 0 && start.elapsed() < Self::PATIENCE
+        {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(this)
+    }
+}
+
+impl Drop for NoBoost {
+    fn drop(&mut self) {
+        // It was written a moment ago.
+        let _ = fs::write(Self::FACTOR, &self.before);
+    }
+}
+
+/// By how many pages marks are raised, in all zones.
+fn boost(zones: &str) -> u64 {
+    zones
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("boost"))
+        .filter_map(|count| count.trim().parse::<u64>().ok())
+        .sum()
 }
 
 /// Fails unless so many bytes can be had without the OOM killer.
@@ -172,6 +218,13 @@ fn take_large_blocks(importer: &Importer, heap: &Heap) -> anyhow::Result<Vec<Buf
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_of_all_zones() {
+        let zones = "Node 0, zone DMA\n  pages free 3\n        boost    0\n        min      87\n\
+                     Node 0, zone DMA32\n        boost    22528\n        min      1\n";
+        assert_eq!(boost(zones), 22528);
+    }
 
     #[test]
     fn what_contiguous_areas_have_is_no_room() {
