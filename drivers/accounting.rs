@@ -5,7 +5,7 @@
 #![deny(unsafe_code)]
 
 use crate::abstractions::{
-    meminfo,
+    mm::meminfo,
     task::{
         self,
         Uid, //

@@ -31,17 +31,21 @@ pub(crate) use export::Export;
 
 use crate::{
     abstractions::{
-        block_list::BlockList,
+        dma::{
+            segments,
+            sg_table::SgTable, //
+        },
         dma_buf::{
             DmaBuf,
             Exporter,
             ExporterOps, //
         },
-        kernel_mapping::KernelMapping,
-        segments,
-        sg_table::SgTable,
-        uapi::AttachmentDescription,
-        user_mapping, //
+        mm::{
+            block_list::BlockList,
+            kernel_mapping::KernelMapping,
+            user_mapping, //
+        },
+        uapi::AttachmentDescription, //
     },
     accounting::Charge, //
 };

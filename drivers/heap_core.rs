@@ -20,7 +20,7 @@ pub(crate) use names::NamePolicy;
 pub(crate) use registration::RegisteredHeaps;
 
 use crate::{
-    abstractions::{
+    abstractions::mm::{
         block_list::BlockList,
         cma::CmaArea, //
     },

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/math64.h`](srctree/include/linux/math64.h)
 
-use super::bindings;
+use crate::abstractions::bindings;
 use kernel::{
     fmt,
     prelude::*, //

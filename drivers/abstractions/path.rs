@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/namei.h`](srctree/include/linux/namei.h)
 
-use super::bindings;
+use crate::abstractions::bindings;
 use kernel::{
     error::to_result,
     prelude::*, //

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/ratelimit.h`](srctree/include/linux/ratelimit.h)
 
-use super::bindings;
+use crate::abstractions::bindings;
 
 /// Tells whether a line may go to the log that a process or a driver has caused: ten in five
 /// seconds. How many were held back is in the log, then.

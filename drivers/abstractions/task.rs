@@ -8,9 +8,9 @@
 //! [`include/linux/user_namespace.h`](srctree/include/linux/user_namespace.h),
 //! [`include/linux/capability.h`](srctree/include/linux/capability.h)
 
-use super::{
+use crate::abstractions::{
     bindings,
-    jiffies, //
+    sync::jiffies, //
 };
 use kernel::{
     prelude::*,

@@ -7,7 +7,7 @@
 //! Nobody watches most of the time: each is a call then, and a jump that is patched. None of these
 //! functions sleeps.
 
-use super::bindings;
+use crate::abstractions::bindings;
 use kernel::prelude::*;
 
 /// A buffer that an event is about.

@@ -4,7 +4,7 @@
 //!
 //! C headers: `uapi/linux/dma-heap.h` and `uapi/linux/rust-dma-heap.h` of this tree.
 
-use super::bindings;
+use crate::abstractions::bindings;
 use kernel::{
     prelude::*,
     transmute::{

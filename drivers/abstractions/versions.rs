@@ -5,7 +5,7 @@
 //! Kbuild tells by a `cfg` for each difference whether the kernel has what is new. Other files use
 //! what is here and know of no versions; what goes with a series goes with its lines here and there.
 
-use super::bindings;
+use crate::abstractions::bindings;
 use kernel::{
     device::{
         Bound,

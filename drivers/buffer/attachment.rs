@@ -34,16 +34,18 @@ use super::{
     Export, //
 };
 use crate::abstractions::{
-    block_list::BlockList,
     device,
-    dma_limits::Reach,
-    iommu::{
-        Domain,
-        DomainId, //
+    dma::{
+        iommu::{
+            Domain,
+            DomainId, //
+        },
+        limits::Reach,
+        segments::SegmentLimits,
+        sg_table::SgTable, //
     },
+    mm::block_list::BlockList,
     rate_limit,
-    segments::SegmentLimits,
-    sg_table::SgTable,
     uapi::AttachmentDescription, //
 };
 use core::pin::Pin;

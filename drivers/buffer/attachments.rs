@@ -12,12 +12,12 @@ use super::{
     Attachment, //
 };
 use crate::abstractions::{
-    bus_notifier::{
+    device::bus_notifier::{
         Bus,
         BusNotifier,
         Unbinding, //
     },
-    iommu::Domain,
+    dma::iommu::Domain,
     uapi::AttachmentDescription, //
 };
 use kernel::{

@@ -3,12 +3,14 @@
 //! What a device's driver demands of a buffer, as it was when the driver last vouched for it.
 
 use crate::abstractions::{
-    dma_limits,
-    segments,
+    dma::{
+        limits,
+        segments, //
+    },
     uapi::{
         self,
-        AttachmentDescription,
-        ATTACHMENT_KEPT, //
+        AttachmentDescription, //
+        ATTACHMENT_KEPT,
     }, //
 };
 use kernel::device::Device;
@@ -26,7 +28,7 @@ impl Demands {
     /// Reads those of a device that is being attached or mapped for.
     pub(super) fn of(device: &Device) -> Self {
         Self {
-            dma_mask: dma_limits::dma_mask(device),
+            dma_mask: limits::dma_mask(device),
             max_segment: segments::max_segment(device),
             boundary_mask: segments::boundary_mask(device),
         }

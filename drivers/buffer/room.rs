@@ -14,7 +14,7 @@ use super::{
     Attachment,
     Attachments, //
 };
-use crate::abstractions::{
+use crate::abstractions::dma::{
     iommu::Domain,
     sg_table::SgTable, //
 };

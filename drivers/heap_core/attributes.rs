@@ -4,7 +4,7 @@
 
 use super::device::HeapDevice;
 use crate::abstractions::{
-    sysfs::{
+    device::sysfs::{
         Attribute,
         AttributeList,
         NumberAttribute,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     abstractions::{
-        char_device::FileOperations,
+        device::char_device::FileOperations,
         dma_buf::DmaBuf, //
     },
     accounting::Account,

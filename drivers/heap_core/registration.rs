@@ -15,16 +15,18 @@ use super::{
 };
 use crate::{
     abstractions::{
-        char_device::{
-            CharDevices,
-            DeviceNumbers, //
+        device::{
+            char_device::{
+                CharDevices,
+                DeviceNumbers, //
+            },
+            class::{
+                Class,
+                ClassDevice,
+                DevDirectory, //
+            },
+            debugfs, //
         },
-        class::{
-            Class,
-            ClassDevice,
-            DevDirectory, //
-        },
-        debugfs,
         path, //
     },
     buffer::AllAttachments, //

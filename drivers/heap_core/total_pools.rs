@@ -5,7 +5,7 @@
 //! A file of Android's kernels, which its libmeminfo and other tools read.
 
 use crate::{
-    abstractions::kernel_attribute::{
+    abstractions::device::kernel_attribute::{
         KernelAttribute,
         KernelNumber, //
     },

@@ -6,7 +6,7 @@
 //! It is the example of a heap of your own, too. CONTRIBUTING.md leads through it.
 
 use crate::{
-    abstractions::{
+    abstractions::mm::{
         block::{
             Block,
             Dirty,

@@ -3,7 +3,7 @@
 //! The CMA heap: physically contiguous buffers from the default contiguous memory area.
 
 use crate::{
-    abstractions::{
+    abstractions::mm::{
         block_list::BlockList,
         cma::CmaArea, //
     },

@@ -4,7 +4,7 @@
 
 use crate::{
     abstractions::{
-        block_list::BlockList,
+        mm::block_list::BlockList,
         versions::eopnotsupp, //
     },
     heap_core::{

@@ -20,20 +20,22 @@ use super::{
     Pool, //
 };
 use crate::abstractions::{
-    block::{
-        Block,
-        Effort,
-        Payer, //
+    mm::{
+        block::{
+            Block,
+            Effort,
+            Payer, //
+        },
+        block_list::{
+            BlockList,
+            Home,
+            Returned,
+            ReturnedBlock, //
+        },
+        meminfo,
+        numa::Node,
+        reclaim::Reclaim, //
     },
-    block_list::{
-        BlockList,
-        Home,
-        Returned,
-        ReturnedBlock, //
-    },
-    meminfo,
-    numa::Node,
-    reclaim::Reclaim,
     task, //
 };
 use core::mem;

@@ -13,14 +13,16 @@ use super::{
     }, //
 };
 use crate::abstractions::{
-    block::{
-        Block,
-        Dirty,
-        Kept,
-        Zeroed, //
+    mm::{
+        block::{
+            Block,
+            Dirty,
+            Kept,
+            Zeroed, //
+        },
+        block_stack::BlockStack,
+        numa::Node, //
     },
-    block_stack::BlockStack,
-    numa::Node,
     task, //
 };
 use kernel::{

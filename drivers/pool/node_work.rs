@@ -10,12 +10,14 @@ use super::node_pool::{
     Work, //
 };
 use crate::abstractions::{
-    background::{
-        Background,
-        Worker, //
-    },
-    delayed_work::DelayedWork,
-    numa::Node, //
+    mm::numa::Node,
+    sync::{
+        delayed_work::DelayedWork,
+        worker::{
+            Background,
+            Worker, //
+        }, //
+    }, //
 };
 use core::ops::Deref;
 use kernel::{

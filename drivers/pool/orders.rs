@@ -2,7 +2,7 @@
 
 //! The block sizes that buffers are built from.
 
-use crate::abstractions::meminfo::{
+use crate::abstractions::mm::meminfo::{
     MAX_PAGE_ORDER,
     PMD_SHIFT, //
 };

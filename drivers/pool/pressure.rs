@@ -2,7 +2,7 @@
 
 //! What makes a pool give everything back, for as long as the value lives.
 
-use crate::abstractions::reclaim::{
+use crate::abstractions::mm::reclaim::{
     OomNotifier,
     Reclaim,
     Shrinker, //

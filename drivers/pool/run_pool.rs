@@ -21,22 +21,26 @@ use super::{
     Pool, //
 };
 use crate::abstractions::{
-    background::Background,
-    block::{
-        Block,
-        Dirty,
-        Zeroed, //
+    mm::{
+        block::{
+            Block,
+            Dirty,
+            Zeroed, //
+        },
+        block_list::{
+            BlockList,
+            Home,
+            Returned,
+            ReturnedBlock, //
+        },
+        cma::CmaArea,
+        contiguous::ContiguousMemory,
+        reclaim::Reclaim, //
     },
-    block_list::{
-        BlockList,
-        Home,
-        Returned,
-        ReturnedBlock, //
+    sync::{
+        delayed_work::DelayedWork,
+        worker::Background, //
     },
-    cma::CmaArea,
-    contiguous::ContiguousMemory,
-    delayed_work::DelayedWork,
-    reclaim::Reclaim,
     task, //
 };
 use kernel::{

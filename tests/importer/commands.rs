@@ -49,18 +49,20 @@
 
 use super::{
     abstractions::{
-        dma_buf::DmaBuf,
-        dma_buf_import::{
-            Attachment,
-            MappedAttachment,
-            VmappedDmaBuf, //
-        },
-        iommu,
-        software_device::DmaSettings, //
+        device::software_device::DmaSettings,
+        dma::iommu,
+        dma_buf::{
+            importer::{
+                Attachment,
+                MappedAttachment,
+                VmappedDmaBuf, //
+            },
+            DmaBuf, //
+        }, //
     },
     edu::{
-        Claim,
-        BUFFER_SIZE, //
+        Claim, //
+        BUFFER_SIZE,
     },
     session::Session, //
 };

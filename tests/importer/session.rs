@@ -3,16 +3,18 @@
 //! What an open file of the test importer holds.
 
 use super::abstractions::{
-    dma_buf::DmaBuf,
-    dma_buf_import::{
-        Attachment,
-        MappedAttachment,
-        VmappedDmaBuf, //
-    },
-    software_device::{
+    device::software_device::{
         DmaSettings,
         HeldPage,
         SoftwareDevice, //
+    },
+    dma_buf::{
+        importer::{
+            Attachment,
+            MappedAttachment,
+            VmappedDmaBuf, //
+        },
+        DmaBuf, //
     },
     versions::eopnotsupp, //
 };

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMA by devices: what they reach, and scatterlists for them.
+//!
+//! - [`limits`]: which memory a device reaches, and whether it would bounce
+//!   (`struct device_dma_parameters`, `swiotlb`);
+//! - [`segments`]: a buffer's blocks as ranges that a device takes;
+//! - [`sg_table`]: scatterlists that an exporter maps, syncs and lends (`struct sg_table`). The shape
+//!   is that of `kernel::scatterlist`, whose tables are mapped from birth to death;
+//! - [`iommu`]: domains of IOMMUs and their flushes (`struct iommu_domain`).
+
+pub(crate) mod iommu;
+pub(crate) mod limits;
+pub(crate) mod segments;
+pub(crate) mod sg_table;

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The importer side of dma-bufs.
+//!
+//! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
+//!
+//! Each step holds what it stands on: an [`Attachment`] its dma-buf and device, a
+//! [`MappedAttachment`] its attachment, a [`VmappedDmaBuf`] its dma-buf. So they may be dropped in
+//! any order, each is undone once, and none outlives what it needs.
+
+use crate::abstractions::{
+    bindings,
+    device::raw_device,
+    dma_buf::DmaBuf,
+    versions::eopnotsupp, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    device::Device,
+    dma::{
+        DataDirection,
+        DmaAddress, //
+    },
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
+};
+
+/// A device that is attached to a dma-buf.
+///
+/// # Invariants
+///
+/// `raw` is a static attachment of `device` to `dma_buf`, not detached yet.
+pub(crate) struct Attachment {
+    raw: NonNull<bindings::dma_buf_attachment>,
+    dma_buf: Arc<DmaBuf>,
+    device: ARef<Device>,
+}
+
+// SAFETY: Attachments are not bound to a task.
+unsafe impl Send for Attachment {}
+
+// SAFETY: The C side locks attachments as needed.
+unsafe impl Sync for Attachment {}
+
+impl Attachment {
+    /// Attaches `device`. Wraps `dma_buf_attach()`. May sleep.
+    ///
+    /// Fails as the exporter does, with `EBUSY` if the device cannot reach the memory.
+    pub(crate) fn new(dma_buf: Arc<DmaBuf>, device: &Device) -> Result<Arc<Self>> {
+        // SAFETY: Both are valid, and the new value holds both.
+        let raw = from_err_ptr(unsafe {
+            bindings::dma_buf_attach(dma_buf.as_raw(), raw_device(device))
+        })?;
+
+        // INVARIANT: It was just attached.
+        let this = Self {
+            // SAFETY: `dma_buf_attach()` does not return null.
+            raw: unsafe { NonNull::new_unchecked(raw) },
+            dma_buf,
+            device: device.into(),
+        };
+
+        Ok(Arc::new(this, GFP_KERNEL)?)
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, it is attached. Mappings hold it, so there are none.
+        unsafe { bindings::dma_buf_detach(self.dma_buf.as_raw(), self.raw.as_ptr()) };
+    }
+}
+
+/// A dma-buf that is mapped for DMA by an attached device.
+///
+/// # Invariants
+///
+/// `table` is what mapping `attachment` in `direction` returned, not unmapped yet.
+pub(crate) struct MappedAttachment {
+    table: NonNull<bindings::sg_table>,
+    direction: DataDirection,
+    attachment: Arc<Attachment>,
+}
+
+// SAFETY: Mappings are not bound to a task.
+unsafe impl Send for MappedAttachment {}
+
+// SAFETY: Methods on `&MappedAttachment` only read the table.
+unsafe impl Sync for MappedAttachment {}
+
+impl MappedAttachment {
+    /// Maps the whole buffer. Wraps `dma_buf_map_attachment_unlocked()`. May sleep.
+    pub(crate) fn new(attachment: Arc<Attachment>, direction: DataDirection) -> Result<Self> {
+        // SAFETY: By the type invariant, `attachment` is attached.
+        let table = from_err_ptr(unsafe {
+            bindings::dma_buf_map_attachment_unlocked(attachment.raw.as_ptr(), direction.into())
+        })?;
+
+        // INVARIANT: It was just mapped.
+        Ok(Self {
+            // SAFETY: The C side returns a table or an error, not null.
+            table: unsafe { NonNull::new_unchecked(table) },
+            direction,
+            attachment,
+        })
+    }
+
+    /// Tells whether it is `device` that may use the mapping.
+    pub(crate) fn is_for(&self, device: &Device) -> bool {
+        core::ptr::eq(raw_device(&self.attachment.device), raw_device(device))
+    }
+
+    /// Returns address and length in bytes of each range that the device may use, in order.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (DmaAddress, usize)> + use<'_> {
+        // SAFETY: By the type invariant, the table is valid.
+        let (first, nents) = unsafe { ((*self.table.as_ptr()).sgl, (*self.table.as_ptr()).nents) };
+
+        core::iter::successors(Some(first), |sg| {
+            // SAFETY: `sg` is an entry of the table.
+            Some(unsafe { bindings::sg_next(*sg) })
+        })
+        .take(nents as usize)
+        .map(|sg| {
+            // SAFETY: `sg` is an entry of the table, which is mapped.
+            unsafe {
+                (
+                    bindings::sg_dma_address(sg),
+                    bindings::sg_dma_len(sg) as usize,
+                )
+            }
+        })
+    }
+
+    /// Returns the DMA address of byte `offset` of the buffer, and how many of `len` bytes follow it
+    /// there.
+    ///
+    /// Returns `EINVAL` for an offset that is not in the buffer.
+    pub(crate) fn range_at(&self, offset: usize, len: usize) -> Result<(DmaAddress, usize)> {
+        let mut start = 0;
+
+        for (address, range_len) in self.ranges() {
+            let end = start + range_len;
+
+            if offset < end {
+                let skip = offset - start;
+
+                return Ok((address + skip as DmaAddress, len.min(range_len - skip)));
+            }
+            start = end;
+        }
+        Err(EINVAL)
+    }
+}
+
+impl Drop for MappedAttachment {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, the table is mapped for the attachment and direction.
+        unsafe {
+            bindings::dma_buf_unmap_attachment_unlocked(
+                self.attachment.raw.as_ptr(),
+                self.table.as_ptr(),
+                self.direction.into(),
+            )
+        };
+    }
+}
+
+/// A dma-buf that is mapped into kernel addresses.
+///
+/// # Invariants
+///
+/// `map` is what mapping `dma_buf` returned, not unmapped yet; it is memory, not I/O memory.
+pub(crate) struct VmappedDmaBuf {
+    map: bindings::iosys_map,
+    dma_buf: Arc<DmaBuf>,
+}
+
+// SAFETY: Kernel mappings are not bound to a task.
+unsafe impl Send for VmappedDmaBuf {}
+
+// SAFETY: Methods on `&VmappedDmaBuf` copy bytes that devices and processes share anyway.
+unsafe impl Sync for VmappedDmaBuf {}
+
+impl VmappedDmaBuf {
+    /// Maps the whole buffer. Wraps `dma_buf_vmap_unlocked()`. May sleep.
+    ///
+    /// Returns `EOPNOTSUPP` for I/O memory, which the copies below are not made for.
+    pub(crate) fn new(dma_buf: Arc<DmaBuf>) -> Result<Self> {
+        let mut map: bindings::iosys_map = pin_init::zeroed();
+
+        // SAFETY: The dma-buf is valid, and `map` is writable.
+        to_result(unsafe { bindings::dma_buf_vmap_unlocked(dma_buf.as_raw(), &mut map) })?;
+
+        if map.is_iomem {
+            // SAFETY: It was just mapped.
+            unsafe { bindings::dma_buf_vunmap_unlocked(dma_buf.as_raw(), &mut map) };
+            return Err(eopnotsupp());
+        }
+        // INVARIANT: It was just mapped, and is memory.
+        Ok(Self { map, dma_buf })
+    }
+
+    /// Returns the dma-buf that is mapped.
+    pub(crate) fn dma_buf(&self) -> &DmaBuf {
+        &self.dma_buf
+    }
+
+    /// Returns the kernel address of byte `offset`, if `len` bytes from there are in the buffer.
+    fn address(&self, offset: usize, len: usize) -> Result<*mut u8> {
+        if offset.checked_add(len).ok_or(EINVAL)? > self.dma_buf.len() {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the type invariant, `vaddr` is the field in use, and the whole buffer is
+        // mapped from there on; `offset` is inside it.
+        Ok(unsafe { self.map.__bindgen_anon_1.vaddr.cast::<u8>().add(offset) })
+    }
+
+    /// Copies bytes out. Returns `EINVAL` for a range that is not in the buffer.
+    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) -> Result {
+        let address = self.address(offset, bytes.len())?;
+
+        // SAFETY: The range is mapped, and `bytes` is not part of it.
+        unsafe { core::ptr::copy_nonoverlapping(address, bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Sums up the 64-bit words in `len` bytes, from byte `offset` on. Returns `EINVAL` for a range
+    /// that is not in the buffer, or not of whole words.
+    pub(crate) fn sum(&self, offset: usize, len: usize) -> Result<u64> {
+        const WORD: usize = size_of::<u64>();
+
+        if offset % WORD != 0 || len % WORD != 0 {
+            return Err(EINVAL);
+        }
+
+        let words = self.address(offset, len)?.cast::<u64>();
+
+        Ok((0..len / WORD).fold(0, |sum: u64, index| {
+            // SAFETY: The range is mapped, from a page's beginning on, and so aligned.
+            sum.wrapping_add(unsafe { words.add(index).read_volatile() })
+        }))
+    }
+
+    /// Copies bytes in. Returns `EINVAL` for a range that is not in the buffer.
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result {
+        let address = self.address(offset, bytes.len())?;
+
+        // SAFETY: The range is mapped, and `bytes` is not part of it.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address, bytes.len()) };
+        Ok(())
+    }
+}
+
+impl Drop for VmappedDmaBuf {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, it is mapped.
+        unsafe { bindings::dma_buf_vunmap_unlocked(self.dma_buf.as_raw(), &mut self.map) };
+    }
+}
+
+impl DmaBuf {
+    /// Returns the size of the buffer in bytes.
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: The dma-buf is valid, and its size never changes.
+        unsafe { (*self.as_raw()).size }
+    }
+
+    /// Announces an access by the CPU. Wraps `dma_buf_begin_cpu_access()`. May sleep.
+    pub(crate) fn begin_cpu_access(&self, direction: DataDirection) -> Result {
+        // SAFETY: The dma-buf is valid.
+        to_result(unsafe { bindings::dma_buf_begin_cpu_access(self.as_raw(), direction.into()) })
+    }
+
+    /// Announces the end of an access by the CPU. Wraps `dma_buf_end_cpu_access()`. May sleep.
+    pub(crate) fn end_cpu_access(&self, direction: DataDirection) -> Result {
+        // SAFETY: The dma-buf is valid.
+        to_result(unsafe { bindings::dma_buf_end_cpu_access(self.as_raw(), direction.into()) })
+    }
+}

@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks of pages that know whether they are zeroed.
+//!
+//! C headers: [`include/linux/gfp.h`](srctree/include/linux/gfp.h),
+//! [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
+//!
+//! A [`Block`] owns a run of physically adjacent pages. Its state is part of its type: fresh pages
+//! come as [`Block<Zeroed>`], pages that anybody else may have written are [`Block<Dirty>`], and
+//! only [`Block::zero`] leads back. Where a function asks for zeroed blocks, the compiler therefore
+//! checks that no stale byte can be in them. While a buffer shows a block, a
+//! [`BlockList`](crate::abstractions::mm::block_list::BlockList) has it.
+//!
+//! A page can break, or others can take a reference to it, at any time. So what comes back from a
+//! buffer, or was kept for the next, is [`Block<Kept<S>>`], which is good for nothing before
+//! [`Block::recheck`]: no block is zeroed or handed out without it.
+
+use crate::abstractions::{
+    bindings,
+    mm::{
+        contiguous::ContiguousMemory,
+        numa::Node, //
+    },
+    task, //
+};
+use core::{
+    marker::PhantomData,
+    mem::{
+        self,
+        ManuallyDrop, //
+    },
+    num::NonZero,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::AllocError,
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// As many pages as have a length in bytes.
+const MAX_PAGES: usize = usize::MAX >> PAGE_SHIFT;
+
+/// State of a block: every byte is zero, and nobody but the owner can reach it.
+pub(crate) enum Zeroed {}
+
+/// State of a block: its bytes may be anything.
+pub(crate) enum Dirty {}
+
+/// State of a block that was `S` when it was last looked at: since then, pages may have broken, and
+/// others may hold references.
+pub(crate) struct Kept<S>(PhantomData<S>);
+
+/// How hard the page allocator tries before it says no.
+///
+/// It never calls the OOM killer and never warns on our behalf.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Effort {
+    /// Take what is free at once, reclaim nothing: for large orders, which a smaller one can stand
+    /// in for.
+    Opportunistic,
+    /// Reclaim, swap and compact, then fail: for the smallest order.
+    Reclaim,
+}
+
+/// Whom a block's pages are charged to.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Payer {
+    /// Nobody: whoever gets the block next would have them for nothing.
+    None,
+    /// The memory cgroup of the calling task, until the block is freed.
+    Cgroup,
+}
+
+/// A run of physically adjacent pages, owned.
+///
+/// # Invariants
+///
+/// - `first` points to the `struct page` of the first of `nr_pages` adjacent pages, which this value
+///   owns and gives back on drop.
+/// - If `memory` is [`None`], they come from the page allocator as one block of order
+///   `ilog2(nr_pages)`; else they were allocated from there, which takes any part of an allocation
+///   back.
+/// - `nr_pages * PAGE_SIZE` fits `usize`.
+struct Pages {
+    first: NonNull<bindings::page>,
+    memory: Option<Arc<ContiguousMemory>>,
+    nr_pages: NonZero<u32>,
+}
+
+impl Pages {
+    /// Tells how many pages from the first on are ours alone and not broken. All of a block of the page
+    /// allocator's has one count of references, and its pages are looked at only if any of the machine's
+    /// has broken since it was started.
+    fn fit(&self) -> usize {
+        let first = self.first.as_ptr();
+        let nr_pages = self.nr_pages.get() as usize;
+
+        if self.memory.is_none() && nr_pages > 1 {
+            // SAFETY: By the type invariants, the pages are one block of the page allocator's.
+            unsafe { bindings::rust_dma_heap_folio_pages_fit(first, nr_pages) }
+        } else {
+            // SAFETY: By the type invariants, the pages are valid.
+            unsafe { bindings::rust_dma_heap_pages_fit(first, nr_pages) }
+        }
+    }
+
+    /// Tells whether it is a block with a broken page that the page allocator would hand out again: it
+    /// looks at what comes back as a single page only. Wraps `PageHWPoison()`.
+    fn is_broken_block(&self) -> bool {
+        let nr_pages = self.nr_pages.get() as usize;
+
+        if self.memory.is_some() || nr_pages == 1 {
+            return false;
+        }
+        // SAFETY: By the type invariants, the pages are valid.
+        unsafe { bindings::rust_dma_heap_pages_are_broken(self.first.as_ptr(), nr_pages) }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        match &self.memory {
+            // SAFETY: By the type invariants, the pages were allocated from there, and are ours.
+            Some(memory) => unsafe {
+                memory.release_pages(self.first, self.nr_pages.get() as usize)
+            },
+            None if self.is_broken_block() => pr_warn!(
+                "{} pages are no longer used: the hardware reported a fault in one of them\n",
+                self.nr_pages.get()
+            ),
+            // SAFETY: By the type invariants, the pages are one block of this order, and ours.
+            None => unsafe { bindings::__free_pages(self.first.as_ptr(), self.nr_pages.ilog2()) },
+        }
+    }
+}
+
+/// A run of physically adjacent pages in state `S`.
+///
+/// # Invariants
+///
+/// If `S` is [`Zeroed`] or [`Kept<Zeroed>`], every byte is zero and nobody else can write the pages.
+pub(crate) struct Block<S> {
+    pages: Pages,
+    _state: PhantomData<S>,
+}
+
+// SAFETY: Pages are not bound to a task or CPU, and `Block` owns them.
+unsafe impl<S> Send for Block<S> {}
+
+// SAFETY: `&Block` gives no access to the pages' contents.
+unsafe impl<S> Sync for Block<S> {}
+
+impl Block<Zeroed> {
+    /// Allocates `1 << order` zeroed pages, in high memory where there is some.
+    ///
+    /// Wraps `alloc_pages()` with `__GFP_ZERO`: a kernel that zeroes every fresh page anyway
+    /// (`init_on_alloc`) then does so once. The calling task's cpuset and memory policy apply.
+    /// Sleeps with [`Effort::Reclaim`]. A cgroup that may have no more is as good as no memory.
+    pub(crate) fn alloc(order: u32, effort: Effort, payer: Payer) -> Result<Self, AllocError> {
+        let flags = match effort {
+            Effort::Opportunistic => bindings::RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC,
+            Effort::Reclaim => bindings::RUST_DMA_HEAP_GFP_BLOCK_RECLAIM,
+        } | match payer {
+            Payer::None => 0,
+            Payer::Cgroup => bindings::RUST_DMA_HEAP_GFP_ACCOUNT,
+        };
+
+        // SAFETY: The flags are a valid combination; `from_order` asks for valid orders only.
+        Self::from_order(order, |order| unsafe {
+            bindings::alloc_pages(flags, order)
+        })
+    }
+
+    /// Allocates `1 << order` zeroed pages of NUMA node `node` and no other, from what is free at
+    /// once, whatever the calling task's memory policy.
+    ///
+    /// Wraps `alloc_pages_node()`.
+    pub(crate) fn alloc_on_node(node: Node, order: u32) -> Result<Self, AllocError> {
+        // SAFETY: By its invariant, the node is there; `from_order` asks for valid orders only.
+        Self::from_order(order, |order| unsafe {
+            bindings::rust_dma_heap_alloc_pages_on_node(node.id(), order)
+        })
+    }
+
+    /// Makes a block of the pages that `alloc` returns for a valid order: zeroed ones, or null.
+    fn from_order(
+        order: u32,
+        alloc: impl FnOnce(u32) -> *mut bindings::page,
+    ) -> Result<Self, AllocError> {
+        let nr_pages = 1u32
+            .checked_shl(order)
+            .filter(|_| order <= bindings::RUST_DMA_HEAP_MAX_PAGE_ORDER)
+            .and_then(NonZero::new)
+            .ok_or(AllocError)?;
+        let first = NonNull::new(alloc(order)).ok_or(AllocError)?;
+
+        // INVARIANT: The pages were just allocated with this order, and with `__GFP_ZERO`.
+        Ok(Self {
+            pages: Pages {
+                first,
+                memory: None,
+                nr_pages,
+            },
+            _state: PhantomData,
+        })
+    }
+}
+
+impl Block<Dirty> {
+    /// How many pages are zeroed between two looks at pending signals: 1 MiB with 4 KiB pages.
+    const ZERO_CHUNK: u32 = 256;
+
+    /// Allocates `nr_pages` adjacent pages from `memory`, with whatever is in them.
+    ///
+    /// Returns `ENOMEM` if there is no such run. May sleep and migrate other users' pages.
+    pub(crate) fn alloc_contiguous(
+        memory: &Arc<ContiguousMemory>,
+        nr_pages: usize,
+    ) -> Result<Self> {
+        let nr = u32::try_from(nr_pages).map_err(|_| ENOMEM)?;
+        let nr = NonZero::new(nr).ok_or(EINVAL)?;
+
+        if nr_pages > MAX_PAGES {
+            return Err(EINVAL);
+        }
+
+        // Aligned to the next power of two, as `get_order()` has it.
+        let order = u32::BITS - (nr.get() - 1).leading_zeros();
+        let first = memory.alloc_pages(nr_pages, order).ok_or(ENOMEM)?;
+
+        // INVARIANT: The pages were just allocated from there; nothing is said of their contents.
+        Ok(Self {
+            pages: Pages {
+                first,
+                memory: Some(memory.clone()),
+                nr_pages: nr,
+            },
+            _state: PhantomData,
+        })
+    }
+
+    /// Zeroes the block. Nobody else may hold a way to write it, which ownership says.
+    ///
+    /// Wraps `clear_highpage()`. May sleep. Returns the block as it is if the task got a fatal signal.
+    pub(crate) fn zero(self) -> Result<Block<Zeroed>, Self> {
+        self.zero_while(|| !task::fatal_signal_pending())
+    }
+
+    /// Zeroes the block as [`Self::zero`] does. Returns it as it is when `go_on`, which is asked
+    /// before each MiB, says no.
+    pub(crate) fn zero_while(self, go_on: impl Fn() -> bool) -> Result<Block<Zeroed>, Self> {
+        let mut done = 0;
+
+        while done < self.pages.nr_pages.get() {
+            if !go_on() {
+                return Err(self);
+            }
+
+            let chunk = Self::ZERO_CHUNK.min(self.pages.nr_pages.get() - done);
+
+            // SAFETY: By the type invariant, the pages from `done` on for `chunk` are ours.
+            unsafe {
+                bindings::rust_dma_heap_clear_pages(self.page(done).as_ptr(), chunk as usize)
+            };
+            done += chunk;
+        }
+
+        // INVARIANT: Each page was just zeroed, and as its owner nobody else writes it.
+        Ok(self.into_state())
+    }
+}
+
+impl<S> Block<Kept<S>> {
+    /// Looks whether the pages are fit for another buffer: nobody else holds a reference to them, and
+    /// the hardware reported no fault in them.
+    ///
+    /// Takes as long as a small part of zeroing them where each page has to be looked at: in a run
+    /// of a contiguous area, and once any page of the machine has broken.
+    ///
+    /// Wraps `page_count()` and `PageHWPoison()`.
+    pub(crate) fn recheck(self) -> Result<Block<S>, Unfit<S>> {
+        let fit = self.pages.fit();
+
+        if fit == self.nr_pages() {
+            Ok(self.into_state())
+        } else {
+            Err(Unfit { block: self, fit })
+        }
+    }
+
+    /// Tells whether somebody else holds a reference to one of the first `nr_pages` pages of a run of a
+    /// contiguous area. It may be gone soon.
+    ///
+    /// Wraps `page_count()`.
+    pub(crate) fn is_in_use(&self, nr_pages: usize) -> bool {
+        let nr_pages = nr_pages.clamp(1, self.nr_pages());
+        let mut ours_alone = false;
+        // SAFETY: By the type invariants, the pages are valid; `ours_alone` is writable.
+        let alike = unsafe {
+            bindings::rust_dma_heap_pages_alike(
+                self.pages.first.as_ptr(),
+                nr_pages,
+                &mut ours_alone,
+            )
+        };
+
+        !ours_alone || alike < nr_pages
+    }
+}
+
+/// A block with a page that is broken, or that somebody else uses. Dropping it gives it back to where
+/// it came from, or leaves it out of use where that would hand out the broken page.
+pub(crate) struct Unfit<S> {
+    block: Block<Kept<S>>,
+    /// The page before which all are fit.
+    fit: usize,
+}
+
+impl<S> Unfit<S> {
+    /// Gives back the first page that is not fit, and returns what was before it and behind.
+    ///
+    /// A block of the page allocator's goes as a whole.
+    pub(crate) fn cut_out(self) -> [Option<Block<Kept<S>>>; 2] {
+        let (before, rest) = match self.block.split(self.fit) {
+            Ok((before, rest)) => (Some(before), rest),
+            Err(block) => (None, block),
+        };
+        // Of the rest, the first page is the one; dropped, it goes back.
+        let behind = rest.split(1).ok().map(|(_, behind)| behind);
+
+        [before, behind]
+    }
+}
+
+impl<S> Block<S> {
+    /// Returns the length in pages.
+    pub(crate) fn nr_pages(&self) -> usize {
+        self.pages.nr_pages.get() as usize
+    }
+
+    /// Returns the `struct page` of the `n`th page; past the end, the last one's.
+    pub(in crate::abstractions) fn page(&self, n: u32) -> NonNull<bindings::page> {
+        let n = n.min(self.pages.nr_pages.get() - 1);
+
+        // SAFETY: `n` is inside the block, so the page exists.
+        let page =
+            unsafe { bindings::rust_dma_heap_nth_page(self.pages.first.as_ptr(), n as usize) };
+
+        // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
+        unsafe { NonNull::new_unchecked(page) }
+    }
+
+    /// Returns the NUMA node that the pages are of.
+    pub(crate) fn node(&self) -> Node {
+        // SAFETY: By the type invariant, the page is valid.
+        Node::of_page(unsafe { self.pages.first.as_ref() })
+    }
+
+    /// Returns the page frame number of the first page.
+    pub(in crate::abstractions) fn pfn(&self) -> usize {
+        // SAFETY: By the type invariant, the page is valid.
+        unsafe { bindings::rust_dma_heap_page_to_pfn(self.pages.first.as_ptr()) }
+    }
+
+    /// Returns where the kernel's linear mapping has the block, or [`None`] in high memory.
+    pub(in crate::abstractions) fn linear_address(&self) -> Option<NonNull<c_void>> {
+        // SAFETY: By the type invariant, the page is valid.
+        let first =
+            unsafe { bindings::rust_dma_heap_lowmem_page_address(self.pages.first.as_ptr()) };
+
+        NonNull::new(first)
+    }
+
+    fn into_state<T>(self) -> Block<T> {
+        Block {
+            pages: self.pages,
+            _state: PhantomData,
+        }
+    }
+
+    /// Notes that the block is kept from now on.
+    pub(crate) fn keep(self) -> Block<Kept<S>> {
+        self.into_state()
+    }
+
+    /// Splits the block after its first `nr_pages` pages.
+    ///
+    /// Returns the block itself if one part would be empty, or if it is of the page allocator's, which
+    /// takes it back only as a whole.
+    pub(crate) fn split(mut self, nr_pages: usize) -> Result<(Self, Self), Self> {
+        let Some((length, rest)) = self.lengths_of_parts(nr_pages) else {
+            return Err(self);
+        };
+        let behind = Self {
+            pages: Pages {
+                first: self.page(length.get()),
+                memory: self.pages.memory.clone(),
+                nr_pages: rest,
+            },
+            _state: PhantomData,
+        };
+
+        // INVARIANT: The parts share the pages between them, all of them from there.
+        self.pages.nr_pages = length;
+        Ok((self, behind))
+    }
+
+    fn lengths_of_parts(&self, nr_pages: usize) -> Option<(NonZero<u32>, NonZero<u32>)> {
+        self.pages.memory.as_ref()?;
+
+        let first = NonZero::new(u32::try_from(nr_pages).ok()?)?;
+        let rest = NonZero::new(self.pages.nr_pages.get().checked_sub(first.get())?)?;
+
+        Some((first, rest))
+    }
+
+    /// Tells whether both blocks are of the same contiguous area and make up one run, in either order.
+    pub(crate) fn adjoins(&self, other: &Self) -> bool {
+        self.is_from_where(other) && (self.leads_to(other) || other.leads_to(self))
+    }
+
+    fn is_from_where(&self, other: &Self) -> bool {
+        match (&self.pages.memory, &other.pages.memory) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        }
+    }
+
+    fn leads_to(&self, other: &Self) -> bool {
+        self.pfn() + self.nr_pages() == other.pfn()
+    }
+
+    /// Joins two blocks that adjoin. Returns both if they do not.
+    pub(crate) fn join(self, other: Self) -> Result<Self, (Self, Self)> {
+        let sum = self
+            .pages
+            .nr_pages
+            .checked_add(other.pages.nr_pages.get())
+            .filter(|sum| self.adjoins(&other) && sum.get() as usize <= MAX_PAGES);
+        let Some(nr_pages) = sum else {
+            return Err((self, other));
+        };
+        let (mut joined, mut rest) = if self.leads_to(&other) {
+            (self, other)
+        } else {
+            (other, self)
+        };
+
+        // INVARIANT: The rest's pages follow, are from the same area, and belong to this value now.
+        joined.pages.nr_pages = nr_pages;
+        drop(rest.pages.memory.take());
+        mem::forget(rest);
+        Ok(joined)
+    }
+
+    /// Takes the block for a stack of its order, as the pointer to its first page.
+    ///
+    /// Returns the block itself if it is not of the page allocator's, or not of this order.
+    pub(in crate::abstractions) fn into_pages(
+        self,
+        order: u32,
+    ) -> Result<NonNull<bindings::page>, Self> {
+        if self.pages.memory.is_some() || self.pages.nr_pages.get() != 1 << order {
+            return Err(self);
+        }
+        Ok(ManuallyDrop::new(self).pages.first)
+    }
+
+    /// Takes a block back from such a stack.
+    ///
+    /// # Safety
+    ///
+    /// `first` must be from one call of [`Self::into_pages`] for the same state and order, which is
+    /// undone once.
+    pub(in crate::abstractions) unsafe fn from_pages(
+        first: NonNull<bindings::page>,
+        order: u32,
+    ) -> Self {
+        // INVARIANT: By the safety requirements of this function, as they were before.
+        Self {
+            pages: Pages {
+                first,
+                memory: None,
+                nr_pages: NonZero::<u32>::MIN.saturating_add((1 << order) - 1),
+            },
+            _state: PhantomData,
+        }
+    }
+}
+
+impl Block<Zeroed> {
+    /// Forgets what is known of the contents.
+    pub(in crate::abstractions) fn into_dirty(self) -> Block<Dirty> {
+        self.into_state()
+    }
+}
+
+impl Block<Kept<Zeroed>> {
+    /// Forgets what is known of the contents.
+    pub(crate) fn into_dirty(self) -> Block<Kept<Dirty>> {
+        self.into_state()
+    }
+}
+
+impl Block<Kept<Dirty>> {
+    /// Takes a block for what it is.
+    ///
+    /// # Safety
+    ///
+    /// Since the block was zeroed, nobody may have had a way to write it.
+    pub(in crate::abstractions) unsafe fn assume_zeroed(self) -> Block<Kept<Zeroed>> {
+        // INVARIANT: By the safety requirements of this function, every byte is still zero.
+        self.into_state()
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory: pages by the block, where they come from, and where they are shown.
+//!
+//! - [`block`], [`block_list`], [`block_stack`]: runs of pages that know whether they are zeroed
+//!   (`alloc_pages()`, `struct page`);
+//! - [`contiguous`], [`cma`], [`reserved_memory`]: areas for runs of any length (`cma_alloc()`,
+//!   `struct reserved_mem`);
+//! - [`numa`], [`meminfo`], [`gfp`]: nodes, sums and flags;
+//! - [`reclaim`]: giving memory back (`struct shrinker`, OOM notifiers). The shape is that of the
+//!   shrinker series that was posted for `kernel::shrinker`;
+//! - [`kernel_mapping`]: one range of kernel addresses (`vmap()`);
+//! - [`user_mapping`]: processes' mappings and their faults (`struct vm_operations_struct`), beside
+//!   `kernel::mm::virt`.
+
+pub(crate) mod block;
+pub(crate) mod block_list;
+pub(crate) mod block_stack;
+pub(crate) mod cma;
+pub(crate) mod contiguous;
+pub(crate) mod gfp;
+pub(crate) mod kernel_mapping;
+pub(crate) mod meminfo;
+pub(crate) mod numa;
+pub(crate) mod reclaim;
+mod reserved_memory;
+pub(crate) mod user_mapping;

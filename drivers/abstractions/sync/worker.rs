@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Background work at the lowest priority, which stands still during suspend.
+//!
+//! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
+
+use crate::abstractions::{
+    bindings,
+    mm::numa::Node,
+    sync::jiffies,
+    task, //
+};
+use core::{
+    ops::Deref,
+    pin::Pin,
+    ptr::NonNull, //
+};
+use kernel::{
+    container_of,
+    error::from_err_ptr,
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed, //
+    },
+    time::{
+        Delta,
+        Jiffies, //
+    },
+    types::Opaque, //
+};
+
+/// Work that comes in portions.
+pub(crate) trait Background: Send + Sync {
+    /// Does a portion, of a few milliseconds at most. May sleep.
+    ///
+    /// Returns after what time to go on, or [`None`] if there is nothing to do before the next call
+    /// of a method of [`Worker`].
+    fn run(&self) -> Option<Delta>;
+
+    /// Settles what is left when the thread has ended. May sleep.
+    fn end(&self);
+}
+
+/// Work with a kernel thread of its own that does it. Dropping it waits for the thread to end.
+///
+/// # Invariants
+///
+/// - `thread` is a running `struct kthread_worker` that only this value uses.
+/// - `work` is an initialized `struct kthread_delayed_work` whose function is [`Self::run`], and it
+///   is queued on `thread` only.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Worker<T: Background> {
+    thread: NonNull<bindings::kthread_worker>,
+    #[pin]
+    work: Opaque<bindings::kthread_delayed_work>,
+    /// Whether [`Self::hurry`] was called since the last portion began.
+    hurried: Atomic<bool>,
+    /// The same for [`Self::go_on_soon`].
+    due_soon: Atomic<bool>,
+    #[pin]
+    job: T,
+}
+
+// SAFETY: The C side locks the worker, and `T` is `Send` and `Sync` by its trait.
+unsafe impl<T: Background> Send for Worker<T> {}
+
+// SAFETY: As for `Send`.
+unsafe impl<T: Background> Sync for Worker<T> {}
+
+impl<T: Background> Worker<T> {
+    /// Starts the thread, called `name`, on the processors of `node` if possible. May sleep.
+    ///
+    /// Wraps `kthread_create_worker_on_node()` with `KTW_FREEZABLE`, at nice level 19.
+    pub(crate) fn start(
+        name: &'static CStr,
+        node: Node,
+        job: impl PinInit<T, Error>,
+    ) -> Result<Pin<KBox<Self>>> {
+        KBox::try_pin_init(
+            try_pin_init!(Self {
+                job <- job,
+                hurried: Atomic::new(false),
+                due_soon: Atomic::new(false),
+                work <- Opaque::ffi_init(|work| {
+                    // SAFETY: `work` is valid for writing and pinned.
+                    unsafe { bindings::rust_dma_heap_delayed_work_init(work, Some(Self::run)) }
+                }),
+                // The last step: the drop, which stops the thread, runs for whole values only.
+                thread: {
+                    // SAFETY: The name is NUL-terminated, and the node is there.
+                    let thread = from_err_ptr(unsafe {
+                        bindings::rust_dma_heap_start_worker(node.id(), name.as_char_ptr())
+                    })?;
+
+                    NonNull::new(thread).ok_or(ENOMEM)?
+                },
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Has the work go on at once. Callable from any context.
+    ///
+    /// Wraps `kthread_mod_delayed_work()`.
+    pub(crate) fn hurry(&self) {
+        // If it was called before and no portion has begun since, one is about to. What the caller
+        // has made ready before this call it will see, by the order of the two exchanges.
+        if !self.hurried.xchg(true, Full) {
+            self.go_on_in(0);
+        }
+    }
+
+    /// Has the work go on with the next tick. Callable from any context.
+    ///
+    /// Wakes nobody by itself, so that the caller is not interrupted by the thread that it asks for.
+    pub(crate) fn go_on_soon(&self) {
+        if !self.hurried.load(Relaxed) && !self.due_soon.xchg(true, Full) {
+            self.go_on_in(jiffies::NEXT_TICK);
+        }
+    }
+
+    /// Has the work go on after `delay`, even if it was to go on later, unless it is due before that.
+    /// Callable from any context.
+    ///
+    /// A portion that ends at this moment may put it off again: for what can wait.
+    ///
+    /// Wraps `kthread_mod_delayed_work()`.
+    pub(crate) fn go_on_within(&self, delay: Delta) {
+        if !self.hurried.load(Relaxed) && !self.due_soon.load(Relaxed) {
+            self.go_on_in(jiffies::from_delta(delay));
+        }
+    }
+
+    fn go_on_in(&self, jiffies: Jiffies) {
+        // SAFETY: By the type invariants, the worker runs and the work is initialized.
+        unsafe {
+            bindings::kthread_mod_delayed_work(self.thread.as_ptr(), self.work.get(), jiffies)
+        };
+    }
+
+    /// # Safety
+    ///
+    /// Called by the thread of a `Worker<T>` with the `work` field's own `work` field.
+    unsafe extern "C" fn run(work: *mut bindings::kthread_work) {
+        // SAFETY: By the safety requirements of this function; the value lives until its drop has
+        // waited for this function to end.
+        let this = unsafe {
+            let work = container_of!(work, bindings::kthread_delayed_work, work);
+
+            &*container_of!(Opaque::cast_from(work), Self, work)
+        };
+
+        task::give_way();
+        this.due_soon.xchg(false, Full);
+        this.hurried.xchg(false, Full);
+        if let Some(delay) = this.job.run() {
+            this.go_on_in(jiffies::from_delta(delay));
+            // Somebody may have asked for it before this put it off. The lock of the thread's queue,
+            // which both sides have taken since, orders the two.
+            if this.hurried.load(Acquire) {
+                this.go_on_in(0);
+            } else if this.due_soon.load(Acquire) && !delay.is_zero() {
+                this.go_on_in(jiffies::NEXT_TICK);
+            }
+        }
+    }
+}
+
+impl<T: Background> Deref for Worker<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.job
+    }
+}
+
+#[pinned_drop]
+impl<T: Background> PinnedDrop for Worker<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariants, both are valid, and the work is not queued elsewhere.
+        // Nobody queues it any more: that takes a reference to this value. While its function runs,
+        // cancelling keeps it from being queued anew.
+        unsafe {
+            bindings::kthread_cancel_delayed_work_sync(self.work.get());
+            bindings::kthread_destroy_worker(self.thread.as_ptr());
+        }
+        self.job.end();
+    }
+}
