@@ -6,8 +6,9 @@
 //!
 //! From the outside in: `mmap_lock` or a VMA lock, `dmabuf->resv`, [`Buffer::state`],
 //! [`Attachment::tables`], `fs_reclaim`, the spinlock of a [`pool`](crate::pool). The dma-buf core
-//! holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none of these but the
-//! VMA lock: what they change is a mark in each block, and page tables.
+//! holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none of these: they are
+//! handled under the VMA's lock or, since without a `map_pages` the C side tries that way once more,
+//! `mmap_lock` for reading; what they change is a mark in each block, and page tables.
 //!
 //! The locks of [`Attachments`] are everybody's. They come after `resv`, with none of the others
 //! held, and none of the others is taken under them. The notifiers of a bus are called with a lock
@@ -22,6 +23,7 @@ mod demands;
 mod export;
 mod room;
 mod seen_devices;
+mod tables;
 
 pub(crate) use attachments::{
     AllAttachments,
@@ -33,17 +35,28 @@ use crate::{
     abstractions::{
         dma::{
             segments,
-            sg_table::SgTable, //
+            sg_table::{
+                Mapped,
+                SgTable, //
+            }, //
         },
         dma_buf::{
-            DmaBuf,
-            Exporter,
-            ExporterOps, //
+            exporter::Exporter,
+            requests::{
+                Lent,
+                MapRequest,
+                MmapRequest,
+                Shown,
+                VmapRequest,
+                Vmapped, //
+            },
+            resv::ResvHeld,
+            vtable::ExporterOps,
+            DmaBuf, //
         },
         mm::{
             block_list::BlockList,
-            kernel_mapping::KernelMapping,
-            user_mapping, //
+            kernel_mapping::KernelMapping, //
         },
         uapi::AttachmentDescription, //
     },
@@ -55,9 +68,9 @@ use attachments::AttachmentSet;
 use kernel::{
     device::Device,
     dma::DataDirection,
-    mm::virt::VmaNew,
     prelude::*,
     sync::{
+        aref::ARef,
         new_mutex,
         Arc,
         Mutex,
@@ -96,8 +109,10 @@ impl Buffer {
         blocks: UniqueArc<BlockList>,
         charge: Charge,
         file_flags: u32,
-    ) -> Result<DmaBuf> {
-        let dma_buf = DmaBuf::export(&OPS, Self::new(export, blocks, charge), file_flags)?;
+    ) -> Result<ARef<DmaBuf>> {
+        let blocks: Arc<BlockList> = blocks.into();
+        let this = Self::new(export, blocks.clone(), charge);
+        let dma_buf = DmaBuf::export(&OPS, blocks, this, file_flags)?;
 
         if let Some(this) = Self::of(&dma_buf) {
             this.export.announce(this, dma_buf.inode());
@@ -112,18 +127,23 @@ impl Buffer {
 
     fn new(
         export: Arc<Export>,
-        blocks: UniqueArc<BlockList>,
+        blocks: Arc<BlockList>,
         charge: Charge,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             export: Announcer::new(export),
-            blocks: blocks.into(),
+            blocks,
             state <- new_mutex!(State {
                 attachments: AttachmentSet::new(),
                 vmap: None,
             }),
             _charge: charge,
         })
+    }
+
+    /// Returns the length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len()
     }
 
     /// Returns the number of blocks that the buffer is made of.
@@ -158,10 +178,6 @@ impl Exporter for Buffer {
         &self.export.name
     }
 
-    fn size(&self) -> usize {
-        self.blocks.len()
-    }
-
     fn attach(&self, device: &Device) -> Result<Arc<Attachment>> {
         let registry = &self.export.attachments;
         // Nothing is kept for a device of which nobody would tell when it loses its driver.
@@ -192,20 +208,21 @@ impl Exporter for Buffer {
         attachment.end();
     }
 
-    fn map(&self, attachment: &Attachment, direction: DataDirection) -> Result<Arc<SgTable>> {
+    fn map<'a>(&self, attachment: &Attachment, request: MapRequest<'a>) -> Result<Lent<'a>> {
         let registry = &self.export.attachments;
-        let table = registry.map(attachment, direction, self.size())?;
+        let (direction, resv) = (request.direction(), request.resv());
+        let table = registry.map(attachment, direction, resv, self.len())?;
 
         // A driver may have set its demands only after it attached.
         if attachment.take_news() {
             registry.note(attachment);
         }
         self.export.maps.add(1);
-        Ok(table)
+        request.lend(table)
     }
 
-    fn unmap(&self, attachment: &Attachment, table: Arc<SgTable>) {
-        attachment.unmap(table)
+    fn unmap(&self, attachment: &Attachment, table: Arc<SgTable<Mapped>>, resv: ResvHeld<'_>) {
+        attachment.unmap(table, resv)
     }
 
     fn begin_cpu_access(&self, _direction: DataDirection) -> Result {
@@ -233,18 +250,19 @@ impl Exporter for Buffer {
         Ok(())
     }
 
-    fn mmap(&self, vma: &VmaNew) -> Result {
-        user_mapping::map(vma, &self.blocks, self.export.maps_at_mmap())?;
+    fn mmap<'a>(&self, request: MmapRequest<'a>) -> Result<Shown<'a>> {
+        let shown = request.show(self.export.maps_at_mmap())?;
+
         self.export.mmaps.add(1);
-        Ok(())
+        Ok(shown)
     }
 
-    fn vmap(&self) -> Result<Arc<KernelMapping>> {
+    fn vmap<'a>(&self, request: VmapRequest<'a>) -> Result<Vmapped<'a>> {
         let kept = self.state.lock().vmap.clone();
         let mapping = match kept {
             Some(mapping) => mapping,
             None => {
-                let mapping = Arc::new(KernelMapping::new(self.blocks.clone())?, GFP_KERNEL)?;
+                let mapping = request.map()?;
 
                 // `resv` keeps others out meanwhile.
                 self.state.lock().vmap = Some(mapping.clone());
@@ -253,10 +271,10 @@ impl Exporter for Buffer {
         };
 
         self.export.vmaps.add(1);
-        Ok(mapping)
+        request.give(mapping)
     }
 
-    fn vunmap(&self, mapping: Arc<KernelMapping>) {
+    fn vunmap(&self, mapping: Arc<KernelMapping>, _resv: ResvHeld<'_>) {
         if mapping.is_cheap_to_keep() {
             return;
         }

@@ -13,6 +13,7 @@
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>
@@ -431,6 +432,27 @@ u64 rust_dma_heap_iommu_last_address(struct device *dev, const struct iommu_doma
 unsigned long rust_dma_heap_dma_buf_inode(const struct dma_buf *dma_buf)
 {
 	return file_inode(dma_buf->file)->i_ino;
+}
+
+void rust_dma_heap_get_dma_buf(struct dma_buf *dma_buf)
+{
+	get_dma_buf(dma_buf);
+}
+
+void rust_dma_heap_dma_resv_lock(struct dma_resv *resv)
+{
+	/* Without a context, nothing can fail. */
+	dma_resv_lock(resv, NULL);
+}
+
+void rust_dma_heap_dma_resv_unlock(struct dma_resv *resv)
+{
+	dma_resv_unlock(resv);
+}
+
+void rust_dma_heap_memcpy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
 }
 
 bool rust_dma_heap_device_has_driver(const struct device *dev)

@@ -31,6 +31,7 @@
 
 use super::{
     demands::Demands,
+    tables::Tables,
     Export, //
 };
 use crate::abstractions::{
@@ -42,13 +43,16 @@ use crate::abstractions::{
         },
         limits::Reach,
         segments::SegmentLimits,
-        sg_table::SgTable, //
+        sg_table::{
+            Mapped,
+            SgTable, //
+        }, //
     },
+    dma_buf::resv::ResvHeld,
     mm::block_list::BlockList,
     rate_limit,
     uapi::AttachmentDescription, //
 };
-use core::pin::Pin;
 use kernel::{
     device::Device,
     dma::DataDirection,
@@ -61,8 +65,7 @@ use kernel::{
         },
         new_mutex,
         Arc,
-        Mutex,
-        UniqueArc, //
+        Mutex, //
     },
     time::{
         Instant,
@@ -131,53 +134,6 @@ impl Idle {
     }
 }
 
-/// The scatterlists of one attachment.
-struct Tables {
-    /// The one that is mapped, or was, or will be. It is away only while the lock is held.
-    primary: Option<Arc<SgTable>>,
-    /// Whether an importer holds it.
-    primary_is_lent: bool,
-    /// How many duplicates importers hold.
-    duplicates: usize,
-    /// By which way the device gets at the memory; the primary is cut for it.
-    reach: Reach,
-    /// Whether the device could ever reach the memory.
-    was_mapped: bool,
-    /// What its driver asked for when it attached, or last had it mapped anew.
-    demands: Demands,
-}
-
-impl Tables {
-    fn is_outstanding(&self) -> bool {
-        self.primary_is_lent || self.duplicates > 0
-    }
-
-    /// Takes the table that nobody else holds.
-    fn take_idle(&mut self) -> Result<Pin<UniqueArc<SgTable>>> {
-        self.primary
-            .take()
-            .and_then(Arc::into_unique_or_drop)
-            .ok_or(EBUSY)
-    }
-
-    /// Ends the mapping, if there is one that no importer uses, in the way that `end` does. Returns
-    /// whether there was.
-    fn end_idle_mapping(&mut self, end: impl FnOnce(Pin<&mut SgTable>)) -> bool {
-        if self.is_outstanding() {
-            return false;
-        }
-
-        let Ok(mut table) = self.take_idle() else {
-            return false;
-        };
-        let was_mapped = table.direction().is_some();
-
-        end(table.as_mut());
-        self.primary = Some(table.into());
-        was_mapped
-    }
-}
-
 /// A device that is attached to a buffer.
 #[pin_data]
 pub(crate) struct Attachment {
@@ -219,14 +175,7 @@ impl Attachment {
                 is_watched: Atomic::new(is_watched),
                 idle: Idle::new(),
                 has_news: Atomic::new(false),
-                tables <- new_mutex!(Tables {
-                    primary: Some(table.into()),
-                    primary_is_lent: false,
-                    duplicates: 0,
-                    reach,
-                    was_mapped: false,
-                    demands,
-                }),
+                tables <- new_mutex!(Tables::new(table, reach, demands)),
             }))
         })
     }
@@ -235,32 +184,39 @@ impl Attachment {
     ///
     /// `EBUSY` says that it is mapped in another direction, or, with a line in the log, that the
     /// device cannot reach the memory; `EINVAL`, that the device has no DMA mask.
-    pub(super) fn map(&self, direction: DataDirection) -> Result<Arc<SgTable>, MapError> {
+    ///
+    /// `resv` keeps other maps and unmaps out where the lock is given up in between.
+    pub(super) fn map(
+        &self,
+        direction: DataDirection,
+        resv: ResvHeld<'_>,
+    ) -> Result<Arc<SgTable<Mapped>>, MapError> {
         let mut tables = self.tables.lock();
 
         if let Reach::Beyond | Reach::NoDma = tables.reach {
             drop(tables);
-            self.look_again()?;
+            self.look_again(resv)?;
             tables = self.tables.lock();
         }
         if tables.is_outstanding() {
-            let primary = Self::lend_again(&mut tables, direction)?;
+            // Nothing is synced: what the CPU wrote in a bracket has reached the device by the end
+            // of the bracket, and what the device wrote since must stay.
+            let primary = tables.mapped_in(direction).ok_or(EBUSY)?.clone();
 
-            if !core::mem::replace(&mut tables.primary_is_lent, true) {
+            if tables.lend_primary() {
                 return Ok(primary);
             }
-            tables.duplicates += 1;
-            // Memory is allocated without the lock, for which the CPU's brackets wait. `resv` keeps
-            // other maps and unmaps out, and the duplicate counts already.
+            tables.add_duplicate();
+            // Memory is allocated without the lock, for which the CPU's brackets wait. The duplicate
+            // counts already.
             drop(tables);
             return SgTable::duplicate(primary).map_err(|error| {
-                self.tables.lock().duplicates -= 1;
+                self.tables.lock().forget_duplicate();
                 error.into()
             });
         }
 
-        let kept = tables.primary.as_ref();
-        let table = match kept.filter(|table| table.direction() == Some(direction)) {
+        let table = match tables.mapped_in(direction) {
             Some(table) => {
                 table.sync_for_device();
                 table.clone()
@@ -269,17 +225,17 @@ impl Attachment {
         };
 
         self.idle.end();
-        tables.primary_is_lent = true;
+        tables.lend_primary();
         Ok(table)
     }
 
     /// Has the table, which could not be mapped as it was, cut for what the device reaches now:
     /// drivers may set a mask after they have attached, and another driver may set another one.
-    fn look_again(&self) -> Result {
+    fn look_again(&self, _resv: ResvHeld<'_>) -> Result {
         let tables = self.tables.lock();
         let before = tables.reach;
         // The attachment itself must not keep them: it may outlive the device's use of them.
-        let blocks = tables.primary.as_ref().ok_or(EBUSY)?.blocks().clone();
+        let blocks = tables.unmapped().ok_or(EBUSY)?.blocks().clone();
 
         drop(tables);
 
@@ -288,13 +244,13 @@ impl Attachment {
         if reach == before {
             return Ok(());
         }
-        // Without the lock, for which the CPU's brackets wait. `resv` keeps other maps out.
+        // Without the lock, for which the CPU's brackets wait.
         let limits = SegmentLimits::of(&self.device, reach);
         let table = SgTable::new(&self.device, blocks, limits)?;
         let mut tables = self.tables.lock();
 
         tables.reach = reach;
-        tables.primary = Some(table.into());
+        tables.put_unmapped(table);
         Ok(())
     }
 
@@ -303,7 +259,7 @@ impl Attachment {
         &self,
         tables: &mut Tables,
         direction: DataDirection,
-    ) -> Result<Arc<SgTable>, MapError> {
+    ) -> Result<Arc<SgTable<Mapped>>, MapError> {
         if tables.reach == Reach::Beyond {
             // The kernel would try, and warn.
             if rate_limit::may_log() {
@@ -315,20 +271,22 @@ impl Attachment {
             return Err(MapError::Other(EBUSY));
         }
 
-        let mut table = tables.take_idle()?;
+        let table = tables.take_unmapped()?;
 
-        // Only a kept mapping is still there, and it was synced by the last unmap.
         self.idle.end();
-        table.as_mut().unmap_synced();
 
-        let mapped = table.as_mut().map(direction);
-        let table = Arc::from(table);
+        let table = match SgTable::map(table, direction) {
+            Ok(table) => table,
+            Err((error, table)) => {
+                tables.put_unmapped(table);
+                return Err(match error {
+                    ENOMEM => MapError::NoAddresses,
+                    error => MapError::Other(error),
+                });
+            }
+        };
 
-        tables.primary = Some(table.clone());
-        mapped.map_err(|error| match error {
-            ENOMEM => MapError::NoAddresses,
-            error => MapError::Other(error),
-        })?;
+        tables.put_mapped(table.clone());
         tables.was_mapped = true;
 
         let demands = Demands::of(&self.device);
@@ -341,32 +299,11 @@ impl Attachment {
         Ok(table)
     }
 
-    /// Returns the mapping that is in use, to be lent once more.
-    ///
-    /// Nothing is synced: what the CPU wrote in a bracket has reached the device by the end of the
-    /// bracket, and what the device wrote since must stay.
-    fn lend_again(tables: &mut Tables, direction: DataDirection) -> Result<Arc<SgTable>> {
-        let primary = tables.primary.clone().ok_or(EBUSY)?;
-
-        if primary.direction() != Some(direction) {
-            return Err(EBUSY);
-        }
-        Ok(primary)
-    }
-
     /// Takes a table back from the importer. The last one ends the mapping, or syncs a kept one.
-    pub(super) fn unmap(&self, table: Arc<SgTable>) {
+    pub(super) fn unmap(&self, table: Arc<SgTable<Mapped>>, _resv: ResvHeld<'_>) {
         let mut tables = self.tables.lock();
-        let is_primary = tables
-            .primary
-            .as_ref()
-            .is_some_and(|primary| Arc::ptr_eq(primary, &table));
 
-        if is_primary && tables.primary_is_lent {
-            tables.primary_is_lent = false;
-        } else if !is_primary && tables.duplicates > 0 {
-            tables.duplicates -= 1;
-        } else {
+        if let Err(table) = tables.take_back(table) {
             // No reference was given away that this could be.
             core::mem::forget(table);
             drop(tables);
@@ -378,13 +315,12 @@ impl Attachment {
             }
             return;
         }
-        drop(table);
         if tables.is_outstanding() {
             return;
         }
 
         if self.keeps_mapping(tables.reach) {
-            if let Some(primary) = &tables.primary {
+            if let Some(primary) = tables.mapped() {
                 primary.sync_for_cpu();
                 self.idle.begin(self.domain_id());
             }
@@ -427,12 +363,12 @@ impl Attachment {
     /// buffer by it. May sleep.
     pub(super) fn end(&self) {
         let mut tables = self.tables.lock();
-        let (primary, was_mapped) = (tables.primary.take(), tables.was_mapped);
+        let (ended, was_mapped) = (tables.end(), tables.was_mapped);
 
         self.idle.end();
         drop(tables);
         // The only reference, unless the importer has forgotten an unmap.
-        drop(primary);
+        drop(ended);
         if was_mapped {
             Domain::flush_if_lazy(&self.device);
         }
@@ -441,7 +377,7 @@ impl Attachment {
     /// Tells of the device, what it demands and what it has of the buffer.
     pub(super) fn describe(&self) -> AttachmentDescription {
         let tables = self.tables.lock();
-        let maps = usize::from(tables.primary_is_lent) + tables.duplicates;
+        let maps = tables.outstanding();
         let is_kept = self.idle.is_kept.load(Relaxed);
 
         tables.demands.describe(&self.device, maps, is_kept)
@@ -489,19 +425,15 @@ impl Attachment {
 
     /// Makes what the device wrote visible to the CPU, if it has the buffer mapped.
     pub(super) fn sync_for_cpu(&self) {
-        let tables = self.tables.lock();
-
-        if let Some(primary) = tables.primary.as_ref().filter(|_| tables.is_outstanding()) {
-            primary.sync_for_cpu();
+        if let Some(table) = self.tables.lock().in_use() {
+            table.sync_for_cpu();
         }
     }
 
     /// Makes what the CPU wrote visible to the device, if it has the buffer mapped.
     pub(super) fn sync_for_device(&self) {
-        let tables = self.tables.lock();
-
-        if let Some(primary) = tables.primary.as_ref().filter(|_| tables.is_outstanding()) {
-            primary.sync_for_device();
+        if let Some(table) = self.tables.lock().in_use() {
+            table.sync_for_device();
         }
     }
 }

@@ -14,9 +14,15 @@ use super::{
     Attachment,
     Attachments, //
 };
-use crate::abstractions::dma::{
-    iommu::Domain,
-    sg_table::SgTable, //
+use crate::abstractions::{
+    dma::{
+        iommu::Domain,
+        sg_table::{
+            Mapped,
+            SgTable, //
+        }, //
+    },
+    dma_buf::resv::ResvHeld, //
 };
 use kernel::{
     dma::DataDirection,
@@ -41,9 +47,10 @@ impl Attachments {
         &self,
         attachment: &Attachment,
         direction: DataDirection,
+        resv: ResvHeld<'_>,
         len: usize,
-    ) -> Result<Arc<SgTable>> {
-        let full = match attachment.map(direction) {
+    ) -> Result<Arc<SgTable<Mapped>>> {
+        let full = match attachment.map(direction, resv) {
             Err(full @ MapError::NoAddresses) => full,
             mapped => return Ok(mapped?),
         };
@@ -51,7 +58,7 @@ impl Attachments {
         // A failure to bounce is none that others could help.
         match Domain::of(attachment.device()) {
             Some(domain) if domain.could_hold(len) => {
-                self.map_in(&domain, attachment, direction, len)
+                self.map_in(&domain, attachment, direction, resv, len)
             }
             _ => Err(full.into()),
         }
@@ -63,8 +70,9 @@ impl Attachments {
         domain: &Domain<'_>,
         attachment: &Attachment,
         direction: DataDirection,
+        resv: ResvHeld<'_>,
         len: usize,
-    ) -> Result<Arc<SgTable>> {
+    ) -> Result<Arc<SgTable<Mapped>>> {
         let id = domain.id();
 
         loop {
@@ -77,9 +85,9 @@ impl Attachments {
                 return Err(MapError::NoAddresses.into());
             }
             if is_lazy {
-                return Self::map_after_flush(attachment, direction);
+                return Self::map_after_flush(attachment, direction, resv);
             }
-            match attachment.map(direction) {
+            match attachment.map(direction, resv) {
                 Err(MapError::NoAddresses) => {}
                 mapped => return Ok(mapped?),
             }
@@ -87,14 +95,18 @@ impl Attachments {
     }
 
     /// Maps as soon as a lazy domain has addresses back, or fails after the time that one flush takes.
-    fn map_after_flush(attachment: &Attachment, direction: DataDirection) -> Result<Arc<SgTable>> {
+    fn map_after_flush(
+        attachment: &Attachment,
+        direction: DataDirection,
+        resv: ResvHeld<'_>,
+    ) -> Result<Arc<SgTable<Mapped>>> {
         let start = Instant::<Monotonic>::now();
         let time = Domain::flush_time();
 
         loop {
             let is_over = start.elapsed() > time;
 
-            match attachment.map(direction) {
+            match attachment.map(direction, resv) {
                 Err(MapError::NoAddresses) if !is_over => fsleep(STEP),
                 mapped => return Ok(mapped?),
             }

@@ -29,7 +29,10 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     str::CString,
-    sync::Arc,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
     uaccess::UserPtr, //
 };
 
@@ -95,7 +98,7 @@ impl HeapDevice {
     ///
     /// Returns `EDQUOT` at once for more than the user's limit leaves, and `ENOMEM` for more than the
     /// heap's does. When this returns, the buffer holds all its memory.
-    fn allocate(&self, nr_pages: usize, file_flags: u32) -> Result<DmaBuf> {
+    fn allocate(&self, nr_pages: usize, file_flags: u32) -> Result<ARef<DmaBuf>> {
         let bytes = nr_pages as u64 * PAGE_SIZE as u64;
         let charge = self.account.charge(bytes)?;
         let blocks = self.heap.allocate(nr_pages)?;
@@ -132,7 +135,7 @@ impl HeapDevice {
         // was not told its number could never close it.
         allocation.set_fd(fd.reserved_fd())?;
         command.write(argument, &allocation)?;
-        dma_buf.install(fd);
+        DmaBuf::install(dma_buf, fd);
         Ok(())
     }
 }

@@ -8,8 +8,8 @@
 use crate::{
     abstractions::{
         dma_buf::{
-            DmaBuf,
-            Exporter, //
+            exporter::Exporter,
+            DmaBuf, //
         },
         task,
         uapi::{
@@ -109,7 +109,7 @@ impl OwnIoctl {
         let dma_buf = DmaBuf::from_fd(description.fd)?;
         let buffer = Buffer::of(&dma_buf).ok_or(EXDEV)?;
 
-        description.size = buffer.size() as u64;
+        description.size = buffer.len() as u64;
         description.nr_blocks = buffer.nr_blocks() as u64;
         description.nr_segments = buffer.nr_segments() as u64;
         description.heap = uapi::name(buffer.name());

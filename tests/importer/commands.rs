@@ -76,7 +76,7 @@ use kernel::{
         _IOWR, //
     },
     prelude::*,
-    sync::Arc,
+    sync::aref::ARef,
     time::{
         Delta,
         Instant,
@@ -109,10 +109,8 @@ fn direction(word: u64) -> Result<DataDirection> {
     }
 }
 
-fn dma_buf(word: u64) -> Result<Arc<DmaBuf>> {
-    let dma_buf = DmaBuf::from_fd(i32::try_from(word).map_err(|_| EBADF)?)?;
-
-    Ok(Arc::new(dma_buf, GFP_KERNEL)?)
+fn dma_buf(word: u64) -> Result<ARef<DmaBuf>> {
+    DmaBuf::from_fd(i32::try_from(word).map_err(|_| EBADF)?)
 }
 
 /// Copies `len` bytes from `offset` on to the caller, in steps that `read` fills.
@@ -156,7 +154,7 @@ fn copy_in(
 }
 
 /// Maps `dma_buf` into kernel addresses and unmaps it, `cycles` times; returns the nanoseconds.
-fn time_vmaps(dma_buf: &Arc<DmaBuf>, cycles: u64) -> Result<u64> {
+fn time_vmaps(dma_buf: &ARef<DmaBuf>, cycles: u64) -> Result<u64> {
     if cycles > MAX_CYCLES {
         return Err(EINVAL);
     }
@@ -252,7 +250,7 @@ fn wide(address: DmaAddress) -> u64 {
 /// returns the nanoseconds of both.
 fn time_maps(
     session: &Session,
-    dma_buf: &Arc<DmaBuf>,
+    dma_buf: &ARef<DmaBuf>,
     direction: DataDirection,
     attachments: u64,
     cycles: u64,

@@ -25,6 +25,7 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -229,7 +230,7 @@ impl Session {
     }
 
     /// Attaches the device to `dma_buf` and returns the attachment's number.
-    pub(super) fn attach(&self, dma_buf: Arc<DmaBuf>) -> Result<u64> {
+    pub(super) fn attach(&self, dma_buf: ARef<DmaBuf>) -> Result<u64> {
         let player = self.player()?;
 
         self.objects.add(Object::Attachment(Attachment::new(
@@ -276,7 +277,7 @@ impl Session {
     }
 
     /// Maps `dma_buf` into kernel addresses and returns the vmap's number.
-    pub(super) fn vmap(&self, dma_buf: Arc<DmaBuf>) -> Result<u64> {
+    pub(super) fn vmap(&self, dma_buf: ARef<DmaBuf>) -> Result<u64> {
         self.objects.add(Object::Vmap(Arc::new(
             VmappedDmaBuf::new(dma_buf)?,
             GFP_KERNEL,

@@ -11,7 +11,10 @@
 use crate::abstractions::{
     bindings,
     device::raw_device,
-    dma_buf::DmaBuf,
+    dma_buf::{
+        resv::ResvHeld,
+        DmaBuf, //
+    },
     versions::eopnotsupp, //
 };
 use core::ptr::NonNull;
@@ -39,7 +42,7 @@ use kernel::{
 /// `raw` is a static attachment of `device` to `dma_buf`, not detached yet.
 pub(crate) struct Attachment {
     raw: NonNull<bindings::dma_buf_attachment>,
-    dma_buf: Arc<DmaBuf>,
+    dma_buf: ARef<DmaBuf>,
     device: ARef<Device>,
 }
 
@@ -53,7 +56,7 @@ impl Attachment {
     /// Attaches `device`. Wraps `dma_buf_attach()`. May sleep.
     ///
     /// Fails as the exporter does, with `EBUSY` if the device cannot reach the memory.
-    pub(crate) fn new(dma_buf: Arc<DmaBuf>, device: &Device) -> Result<Arc<Self>> {
+    pub(crate) fn new(dma_buf: ARef<DmaBuf>, device: &Device) -> Result<Arc<Self>> {
         // SAFETY: Both are valid, and the new value holds both.
         let raw = from_err_ptr(unsafe {
             bindings::dma_buf_attach(dma_buf.as_raw(), raw_device(device))
@@ -96,11 +99,29 @@ unsafe impl Send for MappedAttachment {}
 unsafe impl Sync for MappedAttachment {}
 
 impl MappedAttachment {
-    /// Maps the whole buffer. Wraps `dma_buf_map_attachment_unlocked()`. May sleep.
+    /// Maps the whole buffer. Takes `resv` for that. May sleep.
     pub(crate) fn new(attachment: Arc<Attachment>, direction: DataDirection) -> Result<Self> {
-        // SAFETY: By the type invariant, `attachment` is attached.
+        let dma_buf = attachment.dma_buf.clone();
+        let resv = dma_buf.lock_resv();
+
+        Self::new_locked(attachment, direction, resv.held())
+    }
+
+    /// The same where `resv` of the dma-buf is held. Wraps `dma_buf_map_attachment()`.
+    ///
+    /// Returns `EINVAL` if it is another dma-buf's.
+    pub(crate) fn new_locked(
+        attachment: Arc<Attachment>,
+        direction: DataDirection,
+        resv: ResvHeld<'_>,
+    ) -> Result<Self> {
+        if !resv.is_of(&attachment.dma_buf) {
+            return Err(EINVAL);
+        }
+
+        // SAFETY: By the type invariant, `attachment` is attached. The lock is held.
         let table = from_err_ptr(unsafe {
-            bindings::dma_buf_map_attachment_unlocked(attachment.raw.as_ptr(), direction.into())
+            bindings::dma_buf_map_attachment(attachment.raw.as_ptr(), direction.into())
         })?;
 
         // INVARIANT: It was just mapped.
@@ -119,8 +140,11 @@ impl MappedAttachment {
 
     /// Returns address and length in bytes of each range that the device may use, in order.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (DmaAddress, usize)> + use<'_> {
+        let table = self.table.as_ptr();
         // SAFETY: By the type invariant, the table is valid.
-        let (first, nents) = unsafe { ((*self.table.as_ptr()).sgl, (*self.table.as_ptr()).nents) };
+        let first = unsafe { (*table).sgl };
+        // SAFETY: As above.
+        let nents = unsafe { (*table).nents };
 
         core::iter::successors(Some(first), |sg| {
             // SAFETY: `sg` is an entry of the table.
@@ -129,12 +153,11 @@ impl MappedAttachment {
         .take(nents as usize)
         .map(|sg| {
             // SAFETY: `sg` is an entry of the table, which is mapped.
-            unsafe {
-                (
-                    bindings::sg_dma_address(sg),
-                    bindings::sg_dma_len(sg) as usize,
-                )
-            }
+            let address = unsafe { bindings::sg_dma_address(sg) };
+            // SAFETY: As above.
+            let len = unsafe { bindings::sg_dma_len(sg) };
+
+            (address, len as usize)
         })
     }
 
@@ -161,15 +184,32 @@ impl MappedAttachment {
 
 impl Drop for MappedAttachment {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the table is mapped for the attachment and direction.
+        let resv = self.attachment.dma_buf.lock_resv();
+
+        // SAFETY: By the type invariant, the table is mapped for the attachment and direction. The
+        // lock is held.
         unsafe {
-            bindings::dma_buf_unmap_attachment_unlocked(
+            bindings::dma_buf_unmap_attachment(
                 self.attachment.raw.as_ptr(),
                 self.table.as_ptr(),
                 self.direction.into(),
             )
         };
+        drop(resv);
     }
+}
+
+/// Copies bytes that devices and processes may read and write at the same time.
+///
+/// In Rust's memory a plain copy would be a data race; this is the C side's `memcpy()`, which makes no
+/// such promise. Each byte that comes is one that was there at some time.
+///
+/// # Safety
+///
+/// Both must be valid for `len` bytes, and what is Rust's of them must be the caller's alone.
+unsafe fn racy_copy(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: By the safety requirements of this function.
+    unsafe { bindings::rust_dma_heap_memcpy(to.cast(), from.cast(), len) };
 }
 
 /// A dma-buf that is mapped into kernel addresses.
@@ -179,7 +219,7 @@ impl Drop for MappedAttachment {
 /// `map` is what mapping `dma_buf` returned, not unmapped yet; it is memory, not I/O memory.
 pub(crate) struct VmappedDmaBuf {
     map: bindings::iosys_map,
-    dma_buf: Arc<DmaBuf>,
+    dma_buf: ARef<DmaBuf>,
 }
 
 // SAFETY: Kernel mappings are not bound to a task.
@@ -192,7 +232,7 @@ impl VmappedDmaBuf {
     /// Maps the whole buffer. Wraps `dma_buf_vmap_unlocked()`. May sleep.
     ///
     /// Returns `EOPNOTSUPP` for I/O memory, which the copies below are not made for.
-    pub(crate) fn new(dma_buf: Arc<DmaBuf>) -> Result<Self> {
+    pub(crate) fn new(dma_buf: ARef<DmaBuf>) -> Result<Self> {
         let mut map: bindings::iosys_map = pin_init::zeroed();
 
         // SAFETY: The dma-buf is valid, and `map` is writable.
@@ -217,17 +257,21 @@ impl VmappedDmaBuf {
         if offset.checked_add(len).ok_or(EINVAL)? > self.dma_buf.len() {
             return Err(EINVAL);
         }
-        // SAFETY: By the type invariant, `vaddr` is the field in use, and the whole buffer is
-        // mapped from there on; `offset` is inside it.
-        Ok(unsafe { self.map.__bindgen_anon_1.vaddr.cast::<u8>().add(offset) })
+
+        // SAFETY: By the type invariant, it is the field in use.
+        let start = unsafe { self.map.__bindgen_anon_1.vaddr };
+
+        // SAFETY: By the type invariant, the whole buffer is mapped from there on; `offset` is inside.
+        Ok(unsafe { start.cast::<u8>().add(offset) })
     }
 
-    /// Copies bytes out. Returns `EINVAL` for a range that is not in the buffer.
+    /// Copies bytes out, whoever writes them meanwhile: then some are old and some are new. Returns
+    /// `EINVAL` for a range that is not in the buffer.
     pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) -> Result {
         let address = self.address(offset, bytes.len())?;
 
         // SAFETY: The range is mapped, and `bytes` is not part of it.
-        unsafe { core::ptr::copy_nonoverlapping(address, bytes.as_mut_ptr(), bytes.len()) };
+        unsafe { racy_copy(bytes.as_mut_ptr(), address, bytes.len()) };
         Ok(())
     }
 
@@ -248,12 +292,13 @@ impl VmappedDmaBuf {
         }))
     }
 
-    /// Copies bytes in. Returns `EINVAL` for a range that is not in the buffer.
+    /// Copies bytes in, whoever writes there meanwhile. Returns `EINVAL` for a range that is not in the
+    /// buffer.
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result {
         let address = self.address(offset, bytes.len())?;
 
         // SAFETY: The range is mapped, and `bytes` is not part of it.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address, bytes.len()) };
+        unsafe { racy_copy(address, bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
 }

@@ -86,6 +86,11 @@ impl KernelMapping {
         !self.is_vmap || (cfg!(CONFIG_64BIT) && !caches_alias())
     }
 
+    /// Returns the memory that it shows.
+    pub(crate) fn blocks(&self) -> &Arc<BlockList> {
+        &self.blocks
+    }
+
     /// Returns the address of the buffer's first byte.
     ///
     /// Whoever uses it must know by other means that the mapping lives.
