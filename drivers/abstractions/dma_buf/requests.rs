@@ -13,6 +13,7 @@ use crate::abstractions::{
     mm::{
         block_list::BlockList,
         kernel_mapping::KernelMapping,
+        pfn_map::VmaPfnMap,
         user_mapping, //
     },
 };
@@ -78,9 +79,13 @@ pub(crate) struct Shown<'a>(Tied<'a>);
 impl<'a> MmapRequest<'a> {
     /// Shows the memory: all of it from the start, or each page when it is touched.
     ///
-    /// Fails as [`user_mapping::map`] does. May sleep.
+    /// Returns `EINVAL` for a private mapping, of which a write would silently leave the buffer. May
+    /// sleep.
     pub(crate) fn show(self, at_once: bool) -> Result<Shown<'a>> {
-        user_mapping::map(self.vma, self.blocks, at_once)?;
+        // SAFETY: Nobody but this value, which ends here, has the VMA.
+        let vma = unsafe { VmaPfnMap::new(self.vma) }?;
+
+        user_mapping::map(vma, self.blocks, at_once)?;
         Ok(Shown(PhantomData))
     }
 }

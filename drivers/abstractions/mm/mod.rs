@@ -10,18 +10,21 @@
 //! - [`reclaim`]: giving memory back (`struct shrinker`, OOM notifiers). The shape is that of the
 //!   shrinker series that was posted for `kernel::shrinker`;
 //! - [`kernel_mapping`]: one range of kernel addresses (`vmap()`);
-//! - [`user_mapping`]: processes' mappings and their faults (`struct vm_operations_struct`), beside
-//!   `kernel::mm::virt`.
+//! - [`pfn_map`], [`fault`]: VMAs that show frames, and their faults (`struct vm_operations_struct`,
+//!   `struct vm_fault`), in the shape of `kernel::mm::virt`;
+//! - [`user_mapping`]: a buffer's blocks in those.
 
 pub(crate) mod block;
 pub(crate) mod block_list;
 pub(crate) mod block_stack;
 pub(crate) mod cma;
 pub(crate) mod contiguous;
+pub(crate) mod fault;
 pub(crate) mod gfp;
 pub(crate) mod kernel_mapping;
 pub(crate) mod meminfo;
 pub(crate) mod numa;
+pub(crate) mod pfn_map;
 pub(crate) mod reclaim;
 mod reserved_memory;
-pub(crate) mod user_mapping;
+pub(in crate::abstractions) mod user_mapping;
