@@ -287,7 +287,6 @@ impl Attachment {
         };
 
         tables.put_mapped(table.clone());
-        tables.was_mapped = true;
 
         let demands = Demands::of(&self.device);
 
@@ -363,15 +362,12 @@ impl Attachment {
     /// buffer by it. May sleep.
     pub(super) fn end(&self) {
         let mut tables = self.tables.lock();
-        let (ended, was_mapped) = (tables.end(), tables.was_mapped);
+        let ended = tables.end();
 
         self.idle.end();
         drop(tables);
         // The only reference, unless the importer has forgotten an unmap.
         drop(ended);
-        if was_mapped {
-            Domain::flush_if_lazy(&self.device);
-        }
     }
 
     /// Tells of the device, what it demands and what it has of the buffer.

@@ -40,8 +40,6 @@ pub(super) struct Tables {
     duplicates: usize,
     /// By which way the device gets at the memory; the primary is cut for it.
     pub(super) reach: Reach,
-    /// Whether the device could ever reach the memory.
-    pub(super) was_mapped: bool,
     /// What its driver asked for when it attached, or last had it mapped anew.
     pub(super) demands: Demands,
 }
@@ -54,7 +52,6 @@ impl Tables {
             primary_is_lent: false,
             duplicates: 0,
             reach,
-            was_mapped: false,
             demands,
         }
     }

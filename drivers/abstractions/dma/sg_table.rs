@@ -9,12 +9,14 @@
 //! exporter needs to map and unmap one table many times, to sync it, and to hand it out by pointer.
 //!
 //! Whether a table is mapped is part of its type. A [`SgTable<Unmapped>`] has one owner, who may map
-//! it; what comes of that is shared, and ends when the last of those who share it lets go.
+//! it; what comes of that is shared, and ends when the last of those who share it lets go. A table
+//! holds its blocks until no device reaches them by it any more, whatever the IOMMU puts off.
 
 use crate::abstractions::{
     bindings,
     device::raw_device,
     dma::{
+        iommu::Domain,
         limits::dma_mask,
         segments::{
             self,
@@ -82,6 +84,8 @@ pub(crate) struct SgTable<S: State> {
     device: ARef<Device>,
     /// Of the mapping, or of the last one.
     direction: DataDirection,
+    /// Whether it ever had a mapping of its own.
+    was_mapped: bool,
     /// Keeps the pages in place for as long as a device may reach them.
     blocks: Arc<BlockList>,
     /// The table that this one is a duplicate of: keeps the mapping that both show.
@@ -119,6 +123,7 @@ impl<S: State> SgTable<S> {
             table,
             device: device.into(),
             direction: DataDirection::None,
+            was_mapped: false,
             blocks,
             original: None,
             _state: PhantomData,
@@ -219,7 +224,11 @@ impl SgTable<Unmapped> {
 
         // A direction keeps no device from writing.
         this.blocks.mark_all();
-        this.as_mut().get_mut().direction = direction;
+
+        let fields = this.as_mut().get_mut();
+
+        fields.direction = direction;
+        fields.was_mapped = true;
 
         // SAFETY: The device is valid and can do DMA. By the type invariants, the table is
         // initialized and not mapped.
@@ -368,6 +377,11 @@ impl<S: State> Drop for SgTable<S> {
             // A table that still has its mapping here was kept by its owner, who has synced it.
             // SAFETY: It has a mapping of its own, and goes.
             unsafe { self.end_mapping(bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong) };
+        }
+        if self.was_mapped {
+            // An IOMMU in lazy mode ends mappings later than it says: before that, the blocks must not
+            // be anybody else's.
+            Domain::flush_if_lazy(&self.device);
         }
         // SAFETY: By the type invariants, the table is initialized, and it is not mapped any more.
         unsafe { bindings::sg_free_table(self.table.get()) };
