@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.build import Build, cargo, crates
+from lab.compile_fail import compile_fail
 from lab.kernels import ARCHES, kernel
 from lab.steps import BUILD, LAB, SRC, Log, StepFailed, say, step
 
@@ -94,7 +95,8 @@ def check() -> int:
             "cargo", "fmt", "--all", "--check", cwd=SRC / "tools")),
         ("shellcheck", "shellcheck", shell_scripts),
         ("clippy, programs", "clippy-tools", clippy_tools),
-        ("clippy, module", "clippy-module", clippy_module)]
+        ("clippy, module", "clippy-module", clippy_module),
+        ("code that must not compile", "compile-fail", lambda log: compile_fail(build))]
     failed = 0
     for text, name, work in checks:
         try:

@@ -13,14 +13,14 @@ from collections import Counter
 from pathlib import Path
 
 from lab.build import MODULE, Build, strip
-from lab.kernels import kernel
+from lab.kernels import Kernel, kernel
 from lab.machines import Machine, Run, machine, table, test_boot
 from lab.results import Results, Summary
 from lab.steps import BUILD, DRY, SHOW, SRC, LabError, Log, say, step
 from lab.tests import prepare_one
 
 FOLDER = BUILD / "mutants"
-TREE, RESULTS, BROKEN = FOLDER / "tree", FOLDER / "results", FOLDER / f"{MODULE}.ko"
+RESULTS = FOLDER / "results"
 # A broken module may hang; the longest of these machines needs less than two minutes where
 # nothing else runs.
 SECONDS = 600
@@ -39,29 +39,39 @@ def shown_by(patch: str) -> Machine:
     return machine(match[1])
 
 
-def fresh_tree() -> None:
-    """What the module is built from, as it is in the checkout. Files that a patch has changed
-    get a new time, so that they are compiled again."""
-    TREE.mkdir(parents=True, exist_ok=True)
-    names = "Kbuild", "Kconfig", "drivers", "include", "uapi"
-    subprocess.run(["rsync", "-rlc", "--delete", *(SRC / name for name in names), TREE], check=True)
+class Tree:
+    """A copy of what the module is built from, to be patched, and the module of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.tree = folder, folder / "tree"
+        self.module = folder / f"{MODULE}.ko"
+
+    def fresh(self) -> None:
+        """As it is in the checkout. Files that a patch has changed get a new time, so that they
+        are compiled again."""
+        self.tree.mkdir(parents=True, exist_ok=True)
+        names = "Kbuild", "Kconfig", "drivers", "include", "uapi"
+        subprocess.run(["rsync", "-rlc", "--delete", *(SRC / name for name in names), self.tree],
+                       check=True)
+
+    def apply(self, patch: Path, *options: str) -> None:
+        """A patch."""
+        done = subprocess.run(
+            ["patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", *options, "-i", patch],
+            check=False, cwd=self.tree, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise Unusable("the patch no longer applies:", *done.stdout.splitlines()[-5:])
+
+    def build(self, log: Log, built_for: Kernel) -> None:
+        """The module."""
+        folder = self.folder / f"module-{built_for.name}"
+        folder.mkdir(exist_ok=True)
+        built_for.make(log, f"M={self.tree}", f"MO={folder}", "modules")
+        strip(log, built_for, folder / f"{MODULE}.ko", self.module)
 
 
-def apply(patch: Path, *options: str) -> None:
-    """To the copy."""
-    done = subprocess.run(
-        ["patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", *options, "-i", patch], check=False,
-        cwd=TREE, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode:
-        raise Unusable("the patch no longer applies:", *done.stdout.splitlines()[-5:])
-
-
-def build_broken(log: Log, build: Build) -> None:
-    """The module of the copy."""
-    folder = FOLDER / f"module-{build.kernel.name}"
-    folder.mkdir(exist_ok=True)
-    build.kernel.make(log, f"M={TREE}", f"MO={folder}", "modules")
-    strip(log, build.kernel, folder / f"{MODULE}.ko", BROKEN)
+BROKEN = Tree(FOLDER)
 
 
 def end_after_failure(process: subprocess.Popen[bytes], out: Path) -> None:
@@ -93,8 +103,9 @@ def failures(summary: Summary) -> list[str]:
 def control(build: Build, run: Run) -> None:
     """Without a patch."""
     name, start = run.machine.name, time.monotonic()
-    fresh_tree()
-    step("build the module without a patch", "mutants-build", lambda log: build_broken(log, build))
+    BROKEN.fresh()
+    step("build the module without a patch", "mutants-build",
+         lambda log: BROKEN.build(log, build.kernel))
     if DRY or SHOW:
         run.boot()
         return
@@ -109,10 +120,10 @@ def attempt(patch: Path, build: Build, run: Run) -> list[str]:
     """Builds and boots a mutant, and gives the verdict."""
     start, log = time.monotonic(), Log(RESULTS / f"{patch.stem}.build.log")
     say(f"  ... {patch.stem}")
-    fresh_tree()
-    apply(patch)
+    BROKEN.fresh()
+    BROKEN.apply(patch)
     try:
-        build_broken(log, build)
+        BROKEN.build(log, build.kernel)
     except subprocess.CalledProcessError as error:
         errors = re.findall(r"^error(?:.*\n){,13}", log.path.read_text(errors="replace"), re.M)
         raise Unusable("the module does not build with it:",
@@ -140,10 +151,10 @@ def test_mutants(pattern: str = "*") -> int:
         say(f"  {word}: {patch.stem}, {text}", *(f"       {line}" for line in lines))
         verdicts[word] += 1
     # What cannot be tried is told before the long part.
-    fresh_tree()
+    BROKEN.fresh()
     for patch, text in patches.items():
         try:
-            apply(patch, "--dry-run")
+            BROKEN.apply(patch, "--dry-run")
             shown[patch] = shown_by(text)
         except Unusable as error:
             verdict(patch, "unusable", *error.args)
@@ -152,7 +163,7 @@ def test_mutants(pattern: str = "*") -> int:
         builds[name] = Build(kernel(name)) if name else prepare_one("amd64")
         if name:
             builds[name].prepare_own()
-    runs = {one.name: Run(builds[one.kernel].kernel, one, files=[BROKEN], seconds=SECONDS)
+    runs = {one.name: Run(builds[one.kernel].kernel, one, files=[BROKEN.module], seconds=SECONDS)
             for one in shown.values()}
     for name in sorted(runs):
         try:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import mutants
-from lab.mutants import Unusable, failures, shown_by
+from lab.mutants import Tree, Unusable, failures, shown_by
 from lab.results import Summary
 from lab.steps import SRC
 
@@ -41,17 +40,18 @@ def test_failures_are_those_of_tests() -> None:
                                  "kernel-log: the kernel log holds no complaint"]
 
 
-def test_a_patch_is_applied_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mutants, "TREE", tmp_path)
-    file, patch = tmp_path / "file", tmp_path / "a.patch"
+def test_a_patch_is_applied_exactly(tmp_path: Path) -> None:
+    copy = Tree(tmp_path)
+    copy.tree.mkdir()
+    file, patch = copy.tree / "file", tmp_path / "a.patch"
     patch.write_text("Text.\n\ndiff a/file b/file\n--- a/file\n+++ b/file\n"
                      "@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n")
     file.write_text("zero\none\ntwo\nthree\n")
-    mutants.apply(patch, "--dry-run")
+    copy.apply(patch, "--dry-run")
     assert "two" in file.read_text()
-    mutants.apply(patch)
+    copy.apply(patch)
     assert file.read_text() == "zero\none\n2\nthree\n"
     file.write_text("one\ntwo\nfour\n")
     with pytest.raises(Unusable, match="no longer applies"):
-        mutants.apply(patch, "--dry-run")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.patch", "file"]
+        copy.apply(patch, "--dry-run")
+    assert sorted(path.name for path in copy.tree.iterdir()) == ["file"]
