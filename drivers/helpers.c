@@ -561,11 +561,6 @@ void rust_dma_heap_vma_zap(struct vm_area_struct *vma)
 	zap_special_vma_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 }
 
-bool rust_dma_heap_vma_is_writable(const struct vm_area_struct *vma)
-{
-	return vma->vm_flags & VM_WRITE;
-}
-
 void rust_dma_heap_copy_from_page(void *to, struct page *page, size_t offset, size_t len)
 {
 	memcpy_from_page(to, page, offset, len);

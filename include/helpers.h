@@ -195,7 +195,6 @@ int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
 			      unsigned long pfn, unsigned long len);
 void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma);
 void rust_dma_heap_vma_zap(struct vm_area_struct *vma);
-bool rust_dma_heap_vma_is_writable(const struct vm_area_struct *vma);
 void rust_dma_heap_copy_from_page(void *to, struct page *page, size_t offset, size_t len);
 void rust_dma_heap_copy_to_page(struct page *page, size_t offset, const void *from, size_t len);
 bool rust_dma_heap_fault_is_write(const struct vm_fault *vmf);

@@ -12,6 +12,7 @@
     non_upper_case_globals,
     unreachable_pub,
     unsafe_op_in_unsafe_fn,
+    clippy::multiple_unsafe_ops_per_block,
     clippy::all,
     clippy::undocumented_unsafe_blocks,
     dead_code,

@@ -5,6 +5,7 @@
 //! All unsafe code of the module is in the folders below and nowhere else, by the names that they
 //! would have in `rust/kernel/`. Each file wraps one C interface and knows nothing of heaps.
 
+#![deny(clippy::multiple_unsafe_ops_per_block)]
 #![deny(clippy::undocumented_unsafe_blocks)]
 #![deny(unsafe_op_in_unsafe_fn)]
 

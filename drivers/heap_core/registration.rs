@@ -45,7 +45,7 @@ use kernel::{
 struct DmaHeapDirectory;
 
 impl DevDirectory for DmaHeapDirectory {
-    const NODE_FORMAT: &'static CStr = c"dma_heap/%s";
+    const NAME: &'static CStr = c"dma_heap";
 }
 
 /// The heaps of the loaded module. Dropping it removes them.

@@ -16,7 +16,10 @@ use super::{
         BLOCK_ORDERS,
         MAX_ORDERS, //
     },
-    pressure::Pressure,
+    pressure::{
+        Pressure,
+        Reclaim, //
+    },
     Pool, //
 };
 use crate::abstractions::{
@@ -34,7 +37,7 @@ use crate::abstractions::{
         },
         meminfo,
         numa::Node,
-        reclaim::Reclaim, //
+        oom::OutOfMemory, //
     },
     task, //
 };
@@ -384,7 +387,9 @@ impl Reclaim for Nodes {
         self.ledger.note_reclaimed(freed);
         freed
     }
+}
 
+impl OutOfMemory for Nodes {
     fn give_back_all(&self) -> usize {
         for n in 0..self.pools.len() {
             self.give_back(n, usize::MAX);

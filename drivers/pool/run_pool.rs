@@ -17,7 +17,10 @@ use super::{
         bytes,
         Ledger, //
     },
-    pressure::Pressure,
+    pressure::{
+        Pressure,
+        Reclaim, //
+    },
     Pool, //
 };
 use crate::abstractions::{
@@ -35,7 +38,7 @@ use crate::abstractions::{
         },
         cma::CmaArea,
         contiguous::ContiguousMemory,
-        reclaim::Reclaim, //
+        oom::OutOfMemory, //
     },
     sync::{
         delayed_work::DelayedWork,
@@ -552,7 +555,9 @@ impl Reclaim for DelayedWork<Runs> {
         self.ledger.note_reclaimed(freed);
         freed
     }
+}
 
+impl OutOfMemory for DelayedWork<Runs> {
     fn give_back_all(&self) -> usize {
         self.ledger.note_reclaimed(self.free_until(|_| false));
         self.ledger.take_reclaimed()

@@ -108,15 +108,16 @@ impl<T: Unbinding> BusNotifier<T> {
             target,
             // The last step: a call may come at once.
             block <- Opaque::try_ffi_init(move |block: *mut bindings::notifier_block| {
-                // SAFETY: `block` is valid for writing and pinned. If it is registered, the value is
-                // complete, and its drop undoes that. `raw` is compared, not looked into.
-                to_result(unsafe {
-                    block.write(bindings::notifier_block {
-                        notifier_call: Some(Self::call),
-                        ..pin_init::zeroed()
-                    });
-                    bindings::bus_register_notifier(raw, block)
-                })
+                let filled_in = bindings::notifier_block {
+                    notifier_call: Some(Self::call),
+                    ..pin_init::zeroed()
+                };
+
+                // SAFETY: `block` is valid for writing and pinned.
+                unsafe { block.write(filled_in) };
+                // SAFETY: The block is filled in. If it is registered, the value is complete, and its
+                // drop undoes that. `raw` is compared, not looked into.
+                to_result(unsafe { bindings::bus_register_notifier(raw, block) })
             }),
         })
     }
@@ -138,9 +139,14 @@ impl<T: Unbinding> BusNotifier<T> {
         ];
 
         if OF_INTEREST.iter().any(|&event| event as c_ulong == action) {
-            // SAFETY: By the safety requirements of this function, the value is registered, so it
-            // lives.
-            let this = unsafe { &*container_of!(Opaque::cast_from(block), Self, block) };
+            // SAFETY: By the safety requirements of this function, it is the field of a value.
+            #[allow(
+                clippy::multiple_unsafe_ops_per_block,
+                reason = "the macro is one operation to us"
+            )]
+            let this = unsafe { container_of!(Opaque::cast_from(block), Self, block) };
+            // SAFETY: The value is registered, so it lives.
+            let this = unsafe { &*this };
             // SAFETY: By the safety requirements of this function, it is a device, which the driver
             // core keeps during the call.
             let device = unsafe { Device::from_raw(data.cast()) };

@@ -133,16 +133,21 @@ impl<T: FileOperations> CharDevices<T> {
         let cdev = NonNull::new(unsafe { bindings::cdev_alloc() }).ok_or(ENOMEM)?;
 
         // SAFETY: `cdev` is new and nobody else's.
-        unsafe {
-            (*cdev.as_ptr()).owner = owner!(T);
-            (*cdev.as_ptr()).ops = &raw const nodes.operations;
-        }
+        unsafe { (*cdev.as_ptr()).owner = owner!(T) };
+        // SAFETY: As above.
+        unsafe { (*cdev.as_ptr()).ops = &raw const nodes.operations };
 
         // SAFETY: `cdev` is initialized. What processes find through it is, too, and stays until
         // `cdev` is deleted.
-        to_result(unsafe { bindings::cdev_add(cdev.as_ptr(), numbers.first, count) })
-            // SAFETY: The reference is that of `cdev_alloc()`, and nobody has found `cdev`.
-            .inspect_err(|_| unsafe { bindings::kobject_put(&raw mut (*cdev.as_ptr()).kobj) })?;
+        to_result(unsafe { bindings::cdev_add(cdev.as_ptr(), numbers.first, count) }).inspect_err(
+            |_| {
+                // SAFETY: `cdev` is valid.
+                let kobj = unsafe { &raw mut (*cdev.as_ptr()).kobj };
+
+                // SAFETY: The reference is that of `cdev_alloc()`, and nobody has found `cdev`.
+                unsafe { bindings::kobject_put(kobj) }
+            },
+        )?;
 
         // INVARIANT: The calls above made `cdev` and added it.
         Ok(Self {
@@ -163,14 +168,21 @@ impl<T: FileOperations> Drop for CharDevices<T> {
         let cdev = self.cdev.as_ptr();
 
         // SAFETY: `cdev` is alive, by the reference that the type has.
-        unsafe { bindings::kobject_get(&raw mut (*cdev).kobj) };
+        let kobj = unsafe { &raw mut (*cdev).kobj };
+        // SAFETY: As above.
+        let ops = unsafe { &raw mut (*cdev).ops };
+        // SAFETY: As above.
+        let owner = unsafe { &raw mut (*cdev).owner };
+
+        // SAFETY: As above.
+        unsafe { bindings::kobject_get(kobj) };
 
         // SAFETY: By the type invariant, `cdev` is added. No file is open, as each holds the module.
         unsafe { bindings::cdev_del(cdev) };
 
         // SAFETY: The reference taken above keeps `cdev`. Nobody reads `ops` now who has not got
         // hold of the module first, and nobody can, because it is going.
-        unsafe { (&raw mut (*cdev).ops).write_volatile(core::ptr::null()) };
+        unsafe { ops.write_volatile(core::ptr::null()) };
 
         // Whoever sees the owner gone sees that there are no operations: between the two writes
         // each processor has passed a barrier.
@@ -178,10 +190,10 @@ impl<T: FileOperations> Drop for CharDevices<T> {
         unsafe { bindings::synchronize_rcu() };
 
         // SAFETY: As above, the reference keeps `cdev`.
-        unsafe { (&raw mut (*cdev).owner).write_volatile(core::ptr::null_mut()) };
+        unsafe { owner.write_volatile(core::ptr::null_mut()) };
 
         // SAFETY: The reference was taken above, and `cdev` is not used after this.
-        unsafe { bindings::kobject_put(&raw mut (*cdev).kobj) };
+        unsafe { bindings::kobject_put(kobj) };
     }
 }
 
@@ -204,18 +216,24 @@ impl<T: FileOperations> Vtable<T> {
     /// Called by the C side for a node of a [`CharDevices<T>`], with a file that is being opened.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         from_result(|| {
-            // SAFETY: By the safety requirements of this function, `f_op` is the field of a
-            // `Nodes<T>`, which lives at least until the module goes, which this open holds.
-            let this = unsafe { &*container_of!((*file).f_op, Nodes<T>, operations) };
+            // SAFETY: By the safety requirements of this function, the file is valid.
+            let operations = unsafe { (*file).f_op };
+            // SAFETY: By the safety requirements of this function, it is the field of a `Nodes<T>`.
+            #[allow(
+                clippy::multiple_unsafe_ops_per_block,
+                reason = "the macro is one operation to us"
+            )]
+            let this = unsafe { container_of!(operations, Nodes<T>, operations) };
+            // SAFETY: That lives at least until the module goes, which this open holds.
+            let this = unsafe { &*this };
             // SAFETY: The inode is valid, and its number is in our range.
             let minor = unsafe { (*inode).i_rdev } - this.first;
             let node = this.nodes.get(minor as usize).ok_or(ENODEV)?;
 
             // SAFETY: The file is being opened, and the field is for us.
-            unsafe {
-                (*file).private_data = Arc::into_raw(node.clone()).cast_mut().cast();
-                Ok(bindings::nonseekable_open(inode, file))
-            }
+            unsafe { (*file).private_data = Arc::into_raw(node.clone()).cast_mut().cast() };
+            // SAFETY: As above.
+            Ok(unsafe { bindings::nonseekable_open(inode, file) })
         })
     }
 
@@ -223,8 +241,11 @@ impl<T: FileOperations> Vtable<T> {
     ///
     /// Called by the C side once for each file that [`Self::open`] opened.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: By the safety requirements of this function, the file is valid.
+        let node = unsafe { (*file).private_data };
+
         // SAFETY: `open` gave this reference away, and nobody uses the file after this call.
-        drop(unsafe { Arc::from_raw((*file).private_data.cast::<T>()) });
+        drop(unsafe { Arc::from_raw(node.cast::<T>()) });
         0
     }
 
@@ -236,8 +257,10 @@ impl<T: FileOperations> Vtable<T> {
         command: c_uint,
         argument: c_ulong,
     ) -> c_long {
+        // SAFETY: By the safety requirements of this function, the file is valid.
+        let node = unsafe { (*file).private_data };
         // SAFETY: The file holds a reference until `release`.
-        let node = unsafe { &*(*file).private_data.cast::<T>() };
+        let node = unsafe { &*node.cast::<T>() };
 
         match node.ioctl(command, UserPtr::from_addr(argument)) {
             Ok(value) => value as c_long,

@@ -28,8 +28,8 @@ use kernel::{
 
 /// Where the nodes of a class stand.
 pub(crate) trait DevDirectory: 'static {
-    /// The directory below `/dev`, as a format for `kasprintf()`: its name, `/%s`.
-    const NODE_FORMAT: &'static CStr;
+    /// The directory below `/dev`.
+    const NAME: &'static CStr;
 }
 
 /// A class of devices, as `/sys/class` shows it.
@@ -73,12 +73,16 @@ impl<D: DevDirectory> Class<D> {
         device: *const bindings::device,
         _mode: *mut bindings::umode_t,
     ) -> *mut c_char {
-        // SAFETY: The device is valid, so its name is; the format takes one string.
+        // SAFETY: By the safety requirements of this function, the device is valid.
+        let name = unsafe { bindings::dev_name(device) };
+
+        // SAFETY: Both strings are valid; the format takes two.
         unsafe {
             bindings::kasprintf(
                 bindings::RUST_DMA_HEAP_GFP_NOFAIL,
-                D::NODE_FORMAT.as_char_ptr(),
-                bindings::dev_name(device),
+                c"%s/%s".as_char_ptr(),
+                D::NAME.as_char_ptr(),
+                name,
             )
         }
     }

@@ -73,20 +73,19 @@ impl SoftwareDevice {
                             ..pin_init::zeroed()
                         })
                     };
-                    // SAFETY: Both fields before this one are initialized, and pinned with it.
-                    let (registration, mask) = unsafe {
-                        (&(*this.as_ptr()).registration, (*this.as_ptr()).mask.get())
-                    };
+                    // SAFETY: The fields before this one are initialized, and pinned with it.
+                    let registration = unsafe { &(*this.as_ptr()).registration };
+                    // SAFETY: As above.
+                    let mask = unsafe { (*this.as_ptr()).mask.get() };
                     let dev = raw_device(faux_device(registration));
 
                     if settings.mask != 0 {
                         // SAFETY: The device is new, so nobody else uses the fields yet. What they
                         // point to lives until drop, which sets them to null first.
                         // INVARIANT: They point into the value.
-                        unsafe {
-                            (*dev).dma_mask = mask;
-                            (*dev).dma_parms = slot;
-                        }
+                        unsafe { (*dev).dma_mask = mask };
+                        // SAFETY: As above.
+                        unsafe { (*dev).dma_parms = slot };
                         // A mask that the kernel finds too small is what some tests are about.
                         // SAFETY: The device is valid and has a mask.
                         let _ = to_result(unsafe { bindings::dma_set_mask(dev, settings.mask) });
@@ -212,9 +211,8 @@ impl PinnedDrop for SoftwareDevice {
         let dev = raw_device(self.device());
 
         // SAFETY: The device may outlive the value, but nothing is mapped for it any more.
-        unsafe {
-            (*dev).dma_mask = core::ptr::null_mut();
-            (*dev).dma_parms = core::ptr::null_mut();
-        }
+        unsafe { (*dev).dma_mask = core::ptr::null_mut() };
+        // SAFETY: As above.
+        unsafe { (*dev).dma_parms = core::ptr::null_mut() };
     }
 }

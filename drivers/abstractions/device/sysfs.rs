@@ -58,6 +58,19 @@ pub(crate) trait TextAttribute: 'static {
 /// The C side's view of a [`TextAttribute`] `A`.
 struct RawText<A>(PhantomData<A>);
 
+/// Returns whom a device's attributes are about.
+///
+/// # Safety
+///
+/// `device` must be valid for `'a`, and have an [`AttributeList`] of `Owner`s.
+unsafe fn owner<'a, Owner>(device: *mut bindings::device) -> &'a Owner {
+    // SAFETY: By the safety requirements of this function.
+    let owner = unsafe { bindings::dev_get_drvdata(device) };
+
+    // SAFETY: The driver data of such a device is an `Owner` that outlives the device.
+    unsafe { &*owner.cast() }
+}
+
 impl<A: TextAttribute> RawText<A> {
     #[allow(
         clippy::needless_update,
@@ -83,9 +96,8 @@ impl<A: TextAttribute> RawText<A> {
         _attribute: *mut bindings::device_attribute,
         page: *mut c_char,
     ) -> isize {
-        // SAFETY: The driver data of a device with an `AttributeList<A::Owner>` is an `A::Owner`
-        // that outlives the device.
-        let owner = unsafe { &*bindings::dev_get_drvdata(device).cast::<A::Owner>() };
+        // SAFETY: By the safety requirements of this function.
+        let owner = unsafe { owner::<A::Owner>(device) };
         let text = A::show(owner).as_char_ptr();
 
         // SAFETY: `page` is a page to fill; the format takes one NUL-terminated string.
@@ -127,9 +139,8 @@ impl<A: NumberAttribute> Raw<A> {
         _attribute: *mut bindings::device_attribute,
         page: *mut c_char,
     ) -> isize {
-        // SAFETY: The driver data of a device with an `AttributeList<A::Owner>` is an `A::Owner`
-        // that outlives the device.
-        let owner = unsafe { &*bindings::dev_get_drvdata(device).cast::<A::Owner>() };
+        // SAFETY: By the safety requirements of this function.
+        let owner = unsafe { owner::<A::Owner>(device) };
 
         // SAFETY: `page` is a page to fill; the format takes one `unsigned long long`.
         unsafe { bindings::sysfs_emit(page, c"%llu\n".as_char_ptr(), A::show(owner)) as isize }
@@ -146,8 +157,8 @@ impl<A: NumberAttribute> Raw<A> {
         len: usize,
     ) -> isize {
         from_result(|| {
-            // SAFETY: As in `show`.
-            let owner = unsafe { &*bindings::dev_get_drvdata(device).cast::<A::Owner>() };
+            // SAFETY: By the safety requirements of this function.
+            let owner = unsafe { owner::<A::Owner>(device) };
             let mut value = 0;
 
             // SAFETY: `text` is NUL-terminated and `value` is writable.

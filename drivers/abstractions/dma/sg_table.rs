@@ -350,8 +350,10 @@ impl SgTable<Mapped> {
 
     /// Hands a reference over to C, as the pointer to the `struct sg_table`.
     pub(in crate::abstractions) fn into_raw(this: Arc<Self>) -> *mut bindings::sg_table {
+        let this = Arc::into_raw(this);
+
         // SAFETY: The pointer is valid, as the reference behind it is given away, not dropped.
-        unsafe { (*Arc::into_raw(this)).table.get() }
+        unsafe { (*this).table.get() }
     }
 
     /// Takes back a reference that [`Self::into_raw`] handed over.
@@ -361,6 +363,10 @@ impl SgTable<Mapped> {
     /// `table` must be from one call of [`Self::into_raw`], and each call may be undone once.
     pub(in crate::abstractions) unsafe fn from_raw(table: *mut bindings::sg_table) -> Arc<Self> {
         // SAFETY: By the safety requirements of this function, `table` is a `table` field.
+        #[allow(
+            clippy::multiple_unsafe_ops_per_block,
+            reason = "the macro is one operation to us"
+        )]
         let this = unsafe { container_of!(Opaque::cast_from(table), Self, table) };
 
         // SAFETY: By the safety requirements of this function, a reference was given away.

@@ -287,8 +287,11 @@ impl VmappedDmaBuf {
         let words = self.address(offset, len)?.cast::<u64>();
 
         Ok((0..len / WORD).fold(0, |sum: u64, index| {
-            // SAFETY: The range is mapped, from a page's beginning on, and so aligned.
-            sum.wrapping_add(unsafe { words.add(index).read_volatile() })
+            // SAFETY: The range is mapped.
+            let word = unsafe { words.add(index) };
+
+            // SAFETY: As above, from a page's beginning on, and so aligned.
+            sum.wrapping_add(unsafe { word.read_volatile() })
         }))
     }
 

@@ -47,10 +47,16 @@ pub(crate) struct ResvGuard<'a>(ResvHeld<'a>);
 
 #[allow(dead_code, reason = "for the test importer, which shares these files")]
 impl DmaBuf {
+    fn raw_resv(&self) -> *mut bindings::dma_resv {
+        // SAFETY: The dma-buf is valid, and has the same lock for all its life.
+        unsafe { (*self.as_raw()).resv }
+    }
+
     /// Locks `resv`. Wraps `dma_resv_lock()`. May sleep.
     pub(crate) fn lock_resv(&self) -> ResvGuard<'_> {
-        // SAFETY: The dma-buf is valid. Without a context there is no deadlock to be told of.
-        unsafe { bindings::rust_dma_heap_dma_resv_lock((*self.as_raw()).resv) };
+        // SAFETY: The dma-buf is valid, and so its lock. Without a context there is no deadlock to be
+        // told of.
+        unsafe { bindings::rust_dma_heap_dma_resv_lock(self.raw_resv()) };
 
         // INVARIANT: It was just locked.
         // SAFETY: As above.
@@ -69,6 +75,6 @@ impl ResvGuard<'_> {
 impl Drop for ResvGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant, the lock is held, and the dma-buf is valid.
-        unsafe { bindings::rust_dma_heap_dma_resv_unlock((*self.0.dma_buf.as_raw()).resv) };
+        unsafe { bindings::rust_dma_heap_dma_resv_unlock(self.0.dma_buf.raw_resv()) };
     }
 }

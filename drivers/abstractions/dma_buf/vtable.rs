@@ -117,9 +117,13 @@ impl DmaBuf {
 
         // SAFETY: `info` is filled in; the operations expect an `Exported<T>` in `priv_`.
         match from_err_ptr(unsafe { bindings::dma_buf_export(&info) }) {
-            // SAFETY: `dma_buf_export()` returns a new dma-buf with one reference, for us; on success
-            // the pointer is not null.
-            Ok(dma_buf) => Ok(unsafe { Self::take(NonNull::new_unchecked(dma_buf)) }),
+            Ok(dma_buf) => {
+                // SAFETY: On success the pointer is not null.
+                let dma_buf = unsafe { NonNull::new_unchecked(dma_buf) };
+
+                // SAFETY: `dma_buf_export()` returns a new dma-buf with one reference, for us.
+                Ok(unsafe { Self::take(dma_buf) })
+            }
             Err(e) => {
                 // SAFETY: The pointer is from `into_foreign()` above, and no dma-buf took it.
                 drop(unsafe { Pin::<KBox<Exported<T>>>::from_foreign(info.priv_) });
@@ -138,11 +142,9 @@ impl DmaBuf {
         }
         // SAFETY: No other exporter has operations at the address of this static, so `export` made
         // the dma-buf of a `T`. It is not released before the reference that `self` has is dropped.
-        Some(
-            &unsafe { Vtable::<T>::exported(self.as_raw()) }
-                .get_ref()
-                .exporter,
-        )
+        let exported = unsafe { Vtable::<T>::exported(self.as_raw()) };
+
+        Some(&exported.get_ref().exporter)
     }
 }
 
@@ -192,9 +194,11 @@ impl<T: Exporter> Vtable<T> {
     ///
     /// `dma_buf` must be valid for `'a`, and be one that [`DmaBuf::export`] made of a `T`.
     unsafe fn exported<'a>(dma_buf: *mut bindings::dma_buf) -> Pin<&'a Exported<T>> {
-        // SAFETY: By the safety requirements of this function, `priv_` comes from `into_foreign()`,
-        // and nobody takes it back before `release`.
-        unsafe { Pin::<KBox<Exported<T>>>::borrow((*dma_buf).priv_) }
+        // SAFETY: By the safety requirements of this function, the dma-buf is valid.
+        let exported = unsafe { (*dma_buf).priv_ };
+
+        // SAFETY: It comes from `into_foreign()`, and nobody takes it back before `release`.
+        unsafe { Pin::<KBox<Exported<T>>>::borrow(exported) }
     }
 
     /// # Safety
@@ -237,8 +241,10 @@ impl<T: Exporter> Vtable<T> {
         from_result(|| {
             // SAFETY: By the safety requirements of this function.
             let exporter = unsafe { Self::exporter(dma_buf) };
+            // SAFETY: By the safety requirements of this function, the attachment is valid.
+            let device = unsafe { (*attachment).dev };
             // SAFETY: The importer keeps its device during the call.
-            let device = unsafe { Device::from_raw((*attachment).dev) };
+            let device = unsafe { Device::from_raw(device) };
             let ours = exporter.attach(device)?;
 
             // SAFETY: The attachment is new, and this field is for the exporter.
@@ -256,8 +262,10 @@ impl<T: Exporter> Vtable<T> {
     ) {
         // SAFETY: By the safety requirements of this function.
         let exporter = unsafe { Self::exporter(dma_buf) };
+        // SAFETY: By the safety requirements of this function, the attachment is valid.
+        let ours = unsafe { (*attachment).priv_ };
         // SAFETY: `attach` gave this reference away, and nobody uses it after this call.
-        let ours = unsafe { Arc::from_raw((*attachment).priv_.cast::<T::Attachment>()) };
+        let ours = unsafe { Arc::from_raw(ours.cast::<T::Attachment>()) };
 
         exporter.detach(ours);
     }
@@ -273,8 +281,10 @@ impl<T: Exporter> Vtable<T> {
         let ours = unsafe { Self::attachment(attachment) };
         // SAFETY: An attachment keeps its dma-buf.
         let dma_buf = unsafe { (*attachment).dmabuf };
+        // SAFETY: By the safety requirements of this function, the attachment is valid.
+        let device = unsafe { (*attachment).dev };
         // SAFETY: The importer keeps its device for as long as it is attached.
-        let device = unsafe { Device::from_raw((*attachment).dev) };
+        let device = unsafe { Device::from_raw(device) };
         // SAFETY: The dma-buf is of this exporter.
         let exported = unsafe { Self::exported(dma_buf) }.get_ref();
         // SAFETY: The core holds `resv` during the call.
@@ -324,8 +334,11 @@ impl<T: Exporter> Vtable<T> {
     ///
     /// Called by the dma-buf core once, as the last operation on a dma-buf of this exporter.
     unsafe extern "C" fn release(dma_buf: *mut bindings::dma_buf) {
+        // SAFETY: By the safety requirements of this function, the dma-buf is valid.
+        let exported = unsafe { (*dma_buf).priv_ };
+
         // SAFETY: `export` gave the exporter away, and nobody uses it after this call.
-        drop(unsafe { Pin::<KBox<Exported<T>>>::from_foreign((*dma_buf).priv_) });
+        drop(unsafe { Pin::<KBox<Exported<T>>>::from_foreign(exported) });
     }
 
     /// # Safety
@@ -405,10 +418,12 @@ impl<T: Exporter> Vtable<T> {
             let address = mapping.address().as_ptr();
 
             *slot = Some(mapping);
+            let mut filled_in: bindings::iosys_map = pin_init::zeroed();
+
+            // Memory, not I/O memory.
+            filled_in.__bindgen_anon_1.vaddr = address;
             // SAFETY: `map` is the caller's to fill in.
-            unsafe { (*map).is_iomem = false };
-            // SAFETY: As above.
-            unsafe { (*map).__bindgen_anon_1.vaddr = address };
+            unsafe { map.write(filled_in) };
             Ok(0)
         })
     }

@@ -355,7 +355,7 @@ impl<S> Block<S> {
     /// Returns the NUMA node that the pages are of.
     pub(crate) fn node(&self) -> Node {
         // SAFETY: By the type invariant, the page is valid.
-        Node::of_page(unsafe { self.pages.first.as_ref() })
+        unsafe { Node::of_page(self.pages.first) }
     }
 
     /// Returns the page frame number of the first page.

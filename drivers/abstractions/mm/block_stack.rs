@@ -218,12 +218,11 @@ unsafe fn set_next(page: NonNull<bindings::page>, below: NonNull<bindings::page>
 ///
 /// `page` must have been linked by [`set_next`].
 unsafe fn next(page: NonNull<bindings::page>) -> NonNull<bindings::page> {
-    // SAFETY: By the safety requirements of this function, this is a pointer that was not null.
-    unsafe {
-        let below = bindings::rust_dma_heap_page_private(page.as_ptr());
+    // SAFETY: By the safety requirements of this function, the page is valid.
+    let below = unsafe { bindings::rust_dma_heap_page_private(page.as_ptr()) };
 
-        NonNull::new_unchecked(below as *mut bindings::page)
-    }
+    // SAFETY: By the safety requirements of this function, this is a pointer that was not null.
+    unsafe { NonNull::new_unchecked(below as *mut bindings::page) }
 }
 
 #[kunit_tests(rust_dma_heap_block_stack)]

@@ -57,9 +57,11 @@ impl CmaArea {
     pub(crate) fn name(&self) -> &'static CStr {
         #[cfg(CONFIG_DMA_CMA)]
         {
-            // SAFETY: By the type invariant, the area is valid, and it stays. The name is a
-            // NUL-terminated array in it that nobody writes after boot.
-            unsafe { CStr::from_char_ptr(bindings::cma_get_name(self.0.as_ptr())) }
+            // SAFETY: By the type invariant, the area is valid, and it stays.
+            let name = unsafe { bindings::cma_get_name(self.0.as_ptr()) };
+
+            // SAFETY: It is a NUL-terminated array in the area that nobody writes after boot.
+            unsafe { CStr::from_char_ptr(name) }
         }
         #[cfg(not(CONFIG_DMA_CMA))]
         {

@@ -9,6 +9,7 @@ use crate::abstractions::bindings;
 use core::marker::PhantomData;
 use kernel::{
     error::to_result,
+    mm::virt::VmaRef,
     page::PAGE_SHIFT,
     prelude::*, //
 };
@@ -56,6 +57,11 @@ impl VmFault<'_> {
         unsafe { (*self.0).__bindgen_anon_1.vma }
     }
 
+    fn vma_ref(&self) -> &VmaRef {
+        // SAFETY: By the type invariants, the VMA is valid and locked.
+        unsafe { VmaRef::from_raw(self.vma()) }
+    }
+
     /// Returns the page that was touched, counted from the beginning of what is mapped.
     pub(crate) fn page(&self) -> usize {
         // SAFETY: By the type invariants, the fault is valid.
@@ -70,16 +76,14 @@ impl VmFault<'_> {
 
     /// Returns the address at which the VMA starts.
     pub(crate) fn start(&self) -> usize {
-        // SAFETY: By the type invariants, the VMA is valid and locked.
-        unsafe { (*self.vma()).__bindgen_anon_1.__bindgen_anon_1.vm_start }
+        self.vma_ref().start()
     }
 
     /// Returns the length of the VMA in pages.
     pub(crate) fn nr_pages(&self) -> usize {
-        // SAFETY: By the type invariants, the VMA is valid and locked.
-        let end = unsafe { (*self.vma()).__bindgen_anon_1.__bindgen_anon_1.vm_end };
+        let vma = self.vma_ref();
 
-        (end - self.start()) >> PAGE_SHIFT
+        (vma.end() - vma.start()) >> PAGE_SHIFT
     }
 
     /// Tells whether the page was written, or is about to be.

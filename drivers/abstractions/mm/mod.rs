@@ -7,8 +7,7 @@
 //! - [`contiguous`], [`cma`], [`reserved_memory`]: areas for runs of any length (`cma_alloc()`,
 //!   `struct reserved_mem`);
 //! - [`numa`], [`meminfo`], [`gfp`]: nodes, sums and flags;
-//! - [`reclaim`]: giving memory back (`struct shrinker`, OOM notifiers). The shape is that of the
-//!   shrinker series that was posted for `kernel::shrinker`;
+//! - [`shrinker`], [`oom`]: giving memory back (`struct shrinker`, OOM notifiers);
 //! - [`kernel_mapping`]: one range of kernel addresses (`vmap()`);
 //! - [`pfn_map`], [`fault`]: VMAs that show frames, and their faults (`struct vm_operations_struct`,
 //!   `struct vm_fault`), in the shape of `kernel::mm::virt`;
@@ -24,7 +23,8 @@ pub(crate) mod gfp;
 pub(crate) mod kernel_mapping;
 pub(crate) mod meminfo;
 pub(crate) mod numa;
+pub(crate) mod oom;
 pub(crate) mod pfn_map;
-pub(crate) mod reclaim;
 mod reserved_memory;
+pub(crate) mod shrinker;
 pub(in crate::abstractions) mod user_mapping;

@@ -7,6 +7,7 @@
 //! [`include/linux/vmstat.h`](srctree/include/linux/vmstat.h)
 
 use crate::abstractions::bindings;
+use core::ptr::NonNull;
 
 /// A node of the machine that has, or had, memory.
 ///
@@ -35,9 +36,13 @@ impl Node {
     }
 
     /// Returns the node of a page. Wraps `page_to_nid()`.
-    pub(in crate::abstractions) fn of_page(page: &bindings::page) -> Self {
-        // SAFETY: The reference says that the page is valid.
-        let n = unsafe { bindings::rust_dma_heap_page_to_nid(page) };
+    ///
+    /// # Safety
+    ///
+    /// The page must be valid. (A reference would say that nobody writes it, which C does.)
+    pub(in crate::abstractions) unsafe fn of_page(page: NonNull<bindings::page>) -> Self {
+        // SAFETY: By the safety requirements of this function.
+        let n = unsafe { bindings::rust_dma_heap_page_to_nid(page.as_ptr()) };
 
         // INVARIANT: The node of a page has its data.
         Self(n as u32)

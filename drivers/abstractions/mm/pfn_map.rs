@@ -22,7 +22,8 @@ use kernel::{
     error::to_result,
     mm::virt::{
         flags,
-        VmaNew, //
+        VmaNew,
+        VmaRef, //
     },
     page::{
         PAGE_SHIFT,
@@ -226,21 +227,21 @@ impl<T: PfnMapped> VmaOps<T> {
     ) -> c_int {
         let is_write = write != 0;
 
-        // SAFETY: By the safety requirements of this function, the VMA is valid.
-        if is_write && !unsafe { bindings::rust_dma_heap_vma_is_writable(vma) } {
+        // SAFETY: By the safety requirements of this function, the VMA is valid and locked.
+        let area = unsafe { VmaRef::from_raw(vma) };
+
+        if is_write && area.flags() & flags::WRITE == 0 {
             return EACCES.to_errno();
         }
         // SAFETY: As above.
         let target = unsafe { Self::target(vma) };
-        // SAFETY: As above.
-        let start = unsafe { (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start };
         // SAFETY: As above.
         let first = unsafe { (*vma).vm_pgoff };
         let offset = address & (PAGE_SIZE - 1);
 
         // INVARIANT: By the safety requirements of this function, and by what was just asked.
         let access = VmaAccess {
-            page: first + ((address - start) >> PAGE_SHIFT),
+            page: first + ((address - area.start()) >> PAGE_SHIFT),
             offset,
             buffer,
             len: (len.max(0) as usize).min(PAGE_SIZE - offset),

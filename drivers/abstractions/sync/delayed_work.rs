@@ -107,13 +107,20 @@ impl<T: Background> DelayedWork<T> {
     ///
     /// Called by the C side with the `work` field of a `DelayedWork<T>`'s own `work` field.
     unsafe extern "C" fn run(work: *mut bindings::work_struct) {
-        // SAFETY: By the safety requirements of this function; the value lives until its drop has
-        // waited for this function to end.
-        let this = unsafe {
-            let work = container_of!(work, bindings::delayed_work, work);
-
-            &*container_of!(Opaque::cast_from(work), Self, work)
-        };
+        // SAFETY: By the safety requirements of this function, it is the field of a delayed work.
+        #[allow(
+            clippy::multiple_unsafe_ops_per_block,
+            reason = "the macro is one operation to us"
+        )]
+        let work = unsafe { container_of!(work, bindings::delayed_work, work) };
+        // SAFETY: As above, that is the field of a value.
+        #[allow(
+            clippy::multiple_unsafe_ops_per_block,
+            reason = "the macro is one operation to us"
+        )]
+        let this = unsafe { container_of!(Opaque::cast_from(work), Self, work) };
+        // SAFETY: The value lives until its drop has waited for this function to end.
+        let this = unsafe { &*this };
 
         this.due_soon.xchg(false, Full);
         this.hurried.xchg(false, Full);

@@ -145,13 +145,20 @@ impl<T: Background> Worker<T> {
     ///
     /// Called by the thread of a `Worker<T>` with the `work` field's own `work` field.
     unsafe extern "C" fn run(work: *mut bindings::kthread_work) {
-        // SAFETY: By the safety requirements of this function; the value lives until its drop has
-        // waited for this function to end.
-        let this = unsafe {
-            let work = container_of!(work, bindings::kthread_delayed_work, work);
-
-            &*container_of!(Opaque::cast_from(work), Self, work)
-        };
+        // SAFETY: By the safety requirements of this function, it is the field of a delayed work.
+        #[allow(
+            clippy::multiple_unsafe_ops_per_block,
+            reason = "the macro is one operation to us"
+        )]
+        let work = unsafe { container_of!(work, bindings::kthread_delayed_work, work) };
+        // SAFETY: As above, that is the field of a value.
+        #[allow(
+            clippy::multiple_unsafe_ops_per_block,
+            reason = "the macro is one operation to us"
+        )]
+        let this = unsafe { container_of!(Opaque::cast_from(work), Self, work) };
+        // SAFETY: The value lives until its drop has waited for this function to end.
+        let this = unsafe { &*this };
 
         task::give_way();
         this.due_soon.xchg(false, Full);
@@ -183,10 +190,9 @@ impl<T: Background> PinnedDrop for Worker<T> {
         // SAFETY: By the type invariants, both are valid, and the work is not queued elsewhere.
         // Nobody queues it any more: that takes a reference to this value. While its function runs,
         // cancelling keeps it from being queued anew.
-        unsafe {
-            bindings::kthread_cancel_delayed_work_sync(self.work.get());
-            bindings::kthread_destroy_worker(self.thread.as_ptr());
-        }
+        unsafe { bindings::kthread_cancel_delayed_work_sync(self.work.get()) };
+        // SAFETY: By the type invariants, the thread is ours, and has nothing to do any more.
+        unsafe { bindings::kthread_destroy_worker(self.thread.as_ptr()) };
         self.job.end();
     }
 }
