@@ -28,11 +28,12 @@ use kernel::{
 
 /// The memory of one heap's living buffers, in bytes, against a limit.
 ///
-/// Whoever may open a node may not thereby take the machine down, nor take from others what they were
-/// promised.
+/// Whoever may open a node may not thereby take the machine down, nor take from others what they
+/// were promised.
 #[pin_data]
 pub(crate) struct Account {
-    /// Under one lock, so that a request that is refused changes none of them, not even for a moment.
+    /// Under one lock, so that a request that is refused changes none of them, not even for a
+    /// moment.
     #[pin]
     sums: SpinLock<Sums>,
 }
@@ -132,9 +133,9 @@ impl Sums {
 /// Returns whose sum the calling task's buffers count in.
 ///
 /// In a user namespace it is who made the outermost one below the initial one: that user's
-/// subordinate ids, and namespaces inside, bring no share of their own. But root makes the namespaces
-/// of all containers of a daemon, which would share one sum: there each of the machine's users has
-/// their own.
+/// subordinate ids, and namespaces inside, bring no share of their own. But root makes the
+/// namespaces of all containers of a daemon, which would share one sum: there each of the machine's
+/// users has their own.
 fn payer() -> Uid {
     match task::current_namespace_owner() {
         Some(owner) if owner != Uid::ROOT => owner,
@@ -143,8 +144,8 @@ fn payer() -> Uid {
 }
 
 impl Account {
-    /// Makes an account with nothing charged of buffers that are made of any memory: with a limit of
-    /// half the machine's, and half of that for one user.
+    /// Makes an account with nothing charged of buffers that are made of any memory: with a limit
+    /// of half the machine's, and half of that for one user.
     pub(crate) fn of_machine() -> Result<Arc<Self>> {
         Self::new(meminfo::total_ram() / 2, Share::Half)
     }
@@ -175,8 +176,8 @@ impl Account {
         self.sums.lock().limit
     }
 
-    /// Sets the limit in bytes, and with it that of each user unless it was set. Buffers that exceed
-    /// a lower one stay.
+    /// Sets the limit in bytes, and with it that of each user unless it was set. Buffers that
+    /// exceed a lower one stay.
     pub(crate) fn set_limit(&self, bytes: u64) {
         self.sums.lock().limit = bytes;
     }
@@ -200,8 +201,8 @@ impl Account {
     /// the buffer then. May sleep.
     ///
     /// Returns `EDQUOT` if that would exceed the user's limit, for a task without
-    /// `CAP_SYS_RESOURCE` in the initial user namespace, and `ENOMEM` if it would exceed the heap's.
-    /// To be called before any memory is touched.
+    /// `CAP_SYS_RESOURCE` in the initial user namespace, and `ENOMEM` if it would exceed the
+    /// heap's. To be called before any memory is touched.
     pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
         match self.charge_user(bytes, payer()) {
             Err(error) if error == edquot() && task::may_exceed_limits() => {
@@ -221,8 +222,8 @@ impl Account {
         Ok(self.charged(bytes, Some(user)))
     }
 
-    /// Charges what a user takes beyond the user's limit. It is not in the user's sum, which is never
-    /// above what it may be thereby.
+    /// Charges what a user takes beyond the user's limit. It is not in the user's sum, which is
+    /// never above what it may be thereby.
     fn charge_nobody(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
         self.sums.lock().add(bytes)?;
         Ok(self.charged(bytes, None))

@@ -6,9 +6,9 @@
 //!
 //! From the outside in: `mmap_lock` or a VMA lock, `dmabuf->resv`, [`Buffer::state`],
 //! [`Attachment::tables`], `fs_reclaim`, the spinlock of a [`pool`](crate::pool). The dma-buf core
-//! holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none of these: they are
-//! handled under the VMA's lock or, since without a `map_pages` the C side tries that way once more,
-//! `mmap_lock` for reading; what they change is a mark in each block, and page tables.
+//! holds `resv` in `map`, `unmap`, `vmap` and `vunmap` only. Page faults take none of these: they
+//! are handled under the VMA's lock or, since without a `map_pages` the C side tries that way once
+//! more, `mmap_lock` for reading; what they change is a mark in each block, and page tables.
 //!
 //! The locks of [`Attachments`] are everybody's. They come after `resv`, with none of the others
 //! held, and none of the others is taken under them. The notifiers of a bus are called with a lock
@@ -156,8 +156,8 @@ impl Buffer {
         segments::count(&self.blocks)
     }
 
-    /// Tells of the attached devices, as many as there is room for in `told`. Returns how many there
-    /// are.
+    /// Tells of the attached devices, as many as there is room for in `told`. Returns how many
+    /// there are.
     pub(crate) fn describe_attachments(&self, told: &mut KVVec<AttachmentDescription>) -> usize {
         let state = self.state.lock();
 

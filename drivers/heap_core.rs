@@ -41,9 +41,9 @@ pub(crate) trait Heap: Send + Sync {
     /// May sleep. Returns `ENOMEM` without an OOM kill, and `EINTR` if the task got a fatal signal.
     fn allocate(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>>;
 
-    /// Returns the bytes that there are for the heap's buffers and nobody else's: its `limit`, and one
-    /// user may have them all. [`None`] if they are made of any memory of the machine, of which others
-    /// need some.
+    /// Returns the bytes that there are for the heap's buffers and nobody else's: its `limit`, and
+    /// one user may have them all. [`None`] if they are made of any memory of the machine, of which
+    /// others need some.
     fn capacity(&self) -> Option<u64> {
         None
     }

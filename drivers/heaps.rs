@@ -14,8 +14,8 @@ use kernel::prelude::*;
 /// Returns the heaps that this machine can have.
 ///
 /// `charges_cgroups` is for those whose memory can be charged: that of contiguous areas cannot.
-/// `carveout_mib` is the size of the carveout heap in MiB, or 0 for none. The log says which heap is
-/// missing, and why.
+/// `carveout_mib` is the size of the carveout heap in MiB, or 0 for none. The log says which heap
+/// is missing, and why.
 pub(crate) fn all(charges_cgroups: bool, carveout_mib: u32) -> Result<KVec<HeapDescription>> {
     let mut heaps = KVec::new();
 

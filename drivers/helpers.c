@@ -686,7 +686,7 @@ int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsign
 }
 
 int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
-			      unsigned long pfn, unsigned long len)
+			    unsigned long pfn, unsigned long len)
 {
 	/*
 	 * Not remap_pfn_range(): its entries are clean, and where the hardware

@@ -7,8 +7,8 @@
 //! or by whoever needs them before that. So the common case, a program that allocates a buffer of
 //! the size that it freed a moment ago, costs neither the page allocator nor the zeroing.
 //!
-//! What is kept is bounded (`pool_cap`), goes back when it is idle (`pool_trim_ms`), and goes back at
-//! once when the machine needs it.
+//! What is kept is bounded (`pool_cap`), goes back when it is idle (`pool_trim_ms`), and goes back
+//! at once when the machine needs it.
 //!
 //! - [`block_pool`]: blocks of a few orders, by NUMA node, for the system heap;
 //! - [`run_pool`]: runs of any length, few and for a short time, for contiguous areas;

@@ -192,7 +192,7 @@ void rust_dma_heap_flush_kernel_vmap_range(void *addr, unsigned long len);
 void rust_dma_heap_vma_set_ops(struct vm_area_struct *vma,
 			       const struct vm_operations_struct *ops, void *private_data);
 int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
-			      unsigned long pfn, unsigned long len);
+			    unsigned long pfn, unsigned long len);
 void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma);
 void rust_dma_heap_vma_zap(struct vm_area_struct *vma);
 void rust_dma_heap_copy_from_page(void *to, struct page *page, size_t offset, size_t len);

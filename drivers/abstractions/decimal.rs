@@ -12,8 +12,8 @@ use kernel::{
 
 /// Writes `number` in decimal.
 ///
-/// A 32-bit kernel has no division of 64 bits for Rust: there `core`'s own `Display` of [`u64`], for
-/// which it would take one, is an oops.
+/// A 32-bit kernel has no division of 64 bits for Rust: there `core`'s own `Display` of [`u64`],
+/// for which it would take one, is an oops.
 ///
 /// Wraps `div_u64_rem()`.
 pub(crate) fn write(f: &mut fmt::Formatter<'_>, number: u64) -> fmt::Result {

@@ -17,7 +17,8 @@ use kernel::{
     time::Delta, //
 };
 
-/// Tells whether the calling task is about to be killed, so that it should not go on with long work.
+/// Tells whether the calling task is about to be killed, so that it should not go on with long
+/// work.
 ///
 /// Wraps `fatal_signal_pending(current)`.
 pub(crate) fn fatal_signal_pending() -> bool {
@@ -79,8 +80,8 @@ pub(crate) fn current_uid() -> Uid {
     Uid(unsafe { bindings::rust_dma_heap_current_uid() })
 }
 
-/// Returns the owner of the outermost user namespace below the initial one in which the calling task
-/// is: who made it. [`None`] in the initial one.
+/// Returns the owner of the outermost user namespace below the initial one in which the calling
+/// task is: who made it. [`None`] in the initial one.
 ///
 /// Wraps `current_user_ns()`. Namespaces that are made inside one do not change the answer.
 pub(crate) fn current_namespace_owner() -> Option<Uid> {

@@ -3,7 +3,8 @@
 //! What differs between the kernel series that the module is built for.
 //!
 //! Kbuild tells by a `cfg` for each difference whether the kernel has what is new. Other files use
-//! what is here and know of no versions; what goes with a series goes with its lines here and there.
+//! what is here and know of no versions; what goes with a series goes with its lines here and
+//! there.
 
 use crate::abstractions::bindings;
 use kernel::{

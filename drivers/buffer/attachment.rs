@@ -16,8 +16,8 @@
 //! What is kept, the device can reach until it is detached. That takes nothing from anybody: who
 //! drives the device may map the buffer at any time, and the table holds the blocks, so that nobody
 //! else gets them before the mapping has ended. At detach it ends for good: behind an IOMMU in lazy
-//! mode that is flushed then, once for all maps of the attachment, so no memory is given back that a
-//! device may still write.
+//! mode that is flushed then, once for all maps of the attachment, so no memory is given back that
+//! a device may still write.
 //!
 //! A mapping is not kept for longer than the device has its driver. Importers may keep attachments
 //! while a device changes its driver; with the C heaps, nothing is mapped then.
@@ -140,8 +140,8 @@ pub(crate) struct Attachment {
     export: Arc<Export>,
     device: ARef<Device>,
     len: usize,
-    /// Whether somebody tells when the device loses its driver, and has not yet. Goes to false only,
-    /// before the lock of `tables` is taken.
+    /// Whether somebody tells when the device loses its driver, and has not yet. Goes to false
+    /// only, before the lock of `tables` is taken.
     is_watched: Atomic<bool>,
     idle: Idle,
     /// Whether the demands have changed, and nobody was told yet.
@@ -207,8 +207,8 @@ impl Attachment {
                 return Ok(primary);
             }
             tables.add_duplicate();
-            // Memory is allocated without the lock, for which the CPU's brackets wait. The duplicate
-            // counts already.
+            // Memory is allocated without the lock, for which the CPU's brackets wait. The
+            // duplicate counts already.
             drop(tables);
             return SgTable::duplicate(primary).map_err(|error| {
                 self.tables.lock().forget_duplicate();
@@ -379,7 +379,8 @@ impl Attachment {
         tables.demands.describe(&self.device, maps, is_kept)
     }
 
-    /// Tells, once for each time, whether what the device demands has changed since it was attached.
+    /// Tells, once for each time, whether what the device demands has changed since it was
+    /// attached.
     pub(super) fn take_news(&self) -> bool {
         self.has_news.load(Relaxed) && self.has_news.xchg(false, Relaxed)
     }
@@ -404,7 +405,8 @@ impl Attachment {
             && DomainId::from_number(self.idle.domain.load(Relaxed)) == domain
     }
 
-    /// Returns, without a lock, for how many microseconds, about, a mapping is kept that nobody uses.
+    /// Returns, without a lock, for how many microseconds, about, a mapping is kept that nobody
+    /// uses.
     pub(super) fn idle_age(&self) -> Option<usize> {
         let since = self.idle.since.load(Relaxed);
 

@@ -164,8 +164,8 @@ impl Unbinding for All {
 
 /// The [`Attachments`] of a loaded module. When it is dropped, nothing is attached any more.
 ///
-/// A callback of a bus holds attachments for a moment, and by them all the rest, but not the module:
-/// so the notifiers are gone, and their callbacks have ended, when this is.
+/// A callback of a bus holds attachments for a moment, and by them all the rest, but not the
+/// module: so the notifiers are gone, and their callbacks have ended, when this is.
 pub(crate) struct AllAttachments(Arc<Attachments>);
 
 impl AllAttachments {
@@ -269,8 +269,8 @@ impl Attachments {
         self.seen.lock().note(device);
     }
 
-    /// Tells of devices that were attached, as many as there is room for in `told`. Returns how many
-    /// there are.
+    /// Tells of devices that were attached, as many as there is room for in `told`. Returns how
+    /// many there are.
     pub(super) fn tell_seen(&self, told: &mut KVVec<AttachmentDescription>) -> usize {
         self.seen.lock().tell(told)
     }

@@ -15,8 +15,8 @@ use crate::abstractions::{
 };
 use kernel::device::Device;
 
-/// Read while an importer attaches or maps, when its driver keeps them in place: afterwards, they may
-/// go with the driver.
+/// Read while an importer attaches or maps, when its driver keeps them in place: afterwards, they
+/// may go with the driver.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Demands {
     dma_mask: u64,

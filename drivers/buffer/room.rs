@@ -5,9 +5,9 @@
 //! Kept mappings hold addresses that nobody uses. Those of the same domain make room, the longest
 //! idle first, and no more than are needed; what devices elsewhere keep is of no help, and stays.
 //!
-//! The caller holds `resv`, for which others wait: to poll the buffer, or to import a fence. So what
-//! cannot succeed fails at once; and what depends on the flush queue of a lazy domain waits for one
-//! flush and no other.
+//! The caller holds `resv`, for which others wait: to poll the buffer, or to import a fence. So
+//! what cannot succeed fails at once; and what depends on the flush queue of a lazy domain waits
+//! for one flush and no other.
 
 use super::{
     attachment::MapError,
@@ -40,7 +40,8 @@ use kernel::{
 const STEP: Delta = Delta::from_millis(1);
 
 impl Attachments {
-    /// Maps a buffer of `len` bytes for the device of `attachment`, and makes room if there is need.
+    /// Maps a buffer of `len` bytes for the device of `attachment`, and makes room if there is
+    /// need.
     ///
     /// Fails as [`Attachment::map`] does. May sleep.
     pub(super) fn map(
@@ -94,7 +95,8 @@ impl Attachments {
         }
     }
 
-    /// Maps as soon as a lazy domain has addresses back, or fails after the time that one flush takes.
+    /// Maps as soon as a lazy domain has addresses back, or fails after the time that one flush
+    /// takes.
     fn map_after_flush(
         attachment: &Attachment,
         direction: DataDirection,

@@ -102,7 +102,8 @@ impl Tables {
         Ended(self.take())
     }
 
-    /// Takes the table, whose mapping, if it has one, ends: it was synced when it was last unmapped.
+    /// Takes the table, whose mapping, if it has one, ends: it was synced when it was last
+    /// unmapped.
     pub(super) fn take_unmapped(&mut self) -> Result<UnmappedTable> {
         match self.take() {
             Primary::Unmapped(table) => Ok(table),

@@ -59,8 +59,8 @@ impl NumberAttribute for Cacheable {
     }
 }
 
-/// `area`: the name of the contiguous area of which the heap has all, or nothing. The udev rules look
-/// up what it has.
+/// `area`: the name of the contiguous area of which the heap has all, or nothing. The udev rules
+/// look up what it has.
 struct Area;
 
 impl TextAttribute for Area {
@@ -139,8 +139,8 @@ impl NumberAttribute for MemAccounting {
     }
 }
 
-/// `keep_mappings`: 1 (default) if a device's DMA mapping of a buffer is kept when the importer unmaps
-/// it, for the next map; 0 if it ends there. `EINVAL` for other numbers.
+/// `keep_mappings`: 1 (default) if a device's DMA mapping of a buffer is kept when the importer
+/// unmaps it, for the next map; 0 if it ends there. `EINVAL` for other numbers.
 struct KeepMappings;
 
 #[vtable]

@@ -96,8 +96,8 @@ impl HeapDevice {
 
     /// Makes a buffer of `nr_pages` zeroed pages. May sleep.
     ///
-    /// Returns `EDQUOT` at once for more than the user's limit leaves, and `ENOMEM` for more than the
-    /// heap's does. When this returns, the buffer holds all its memory.
+    /// Returns `EDQUOT` at once for more than the user's limit leaves, and `ENOMEM` for more than
+    /// the heap's does. When this returns, the buffer holds all its memory.
     fn allocate(&self, nr_pages: usize, file_flags: u32) -> Result<ARef<DmaBuf>> {
         let bytes = nr_pages as u64 * PAGE_SIZE as u64;
         let charge = self.account.charge(bytes)?;

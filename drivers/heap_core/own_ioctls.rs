@@ -84,8 +84,8 @@ impl OwnIoctl {
 
     /// Answers it, on a node of a heap whose buffers share `export`. May sleep.
     ///
-    /// The errors are those that the header names, `EFAULT` for a bad pointer, `ENOMEM`, and `EINTR`
-    /// for a task that is about to be killed.
+    /// The errors are those that the header names, `EFAULT` for a bad pointer, `ENOMEM`, and
+    /// `EINTR` for a task that is about to be killed.
     pub(super) fn answer(&self, export: &Export) -> Result {
         // All of them are read and written.
         if _IOC_DIR(self.command) != _IOC_DIR(IOCTL_DESCRIBE) {
@@ -125,8 +125,8 @@ impl OwnIoctl {
         self.write(&devices)
     }
 
-    /// Copies the caller's structure in. It had `first` bytes when it was first; what the caller does
-    /// not have is zero, and what this module does not know must be.
+    /// Copies the caller's structure in. It had `first` bytes when it was first; what the caller
+    /// does not have is zero, and what this module does not know must be.
     fn read<T: FromBytes + AsBytes + Zeroable>(&self, first: usize) -> Result<T> {
         let size = _IOC_SIZE(self.command);
 
@@ -207,7 +207,8 @@ impl Room {
         let mut entries = KVVec::new();
         let mut there = tell(&mut entries);
 
-        // Memory is allocated without the lock under which they are listed. More may come meanwhile.
+        // Memory is allocated without the lock under which they are listed. More may come
+        // meanwhile.
         while entries.len() < there.min(self.nr_entries) {
             task::check_alive()?;
             entries.clear();

@@ -66,8 +66,8 @@ impl RegisteredHeaps {
     ///
     /// Returns `EEXIST` if a node of a heap's name exists, and says so in the log.
     pub(crate) fn new(heaps: KVec<HeapDescription>, policy: NamePolicy) -> Result<Self> {
-        // systemd's units allow devices by the region's name, and each region of that name. So it is
-        // that of the kernel's heaps, even beside them.
+        // systemd's units allow devices by the region's name, and each region of that name. So it
+        // is that of the kernel's heaps, even beside them.
         let numbers = Arc::new(
             DeviceNumbers::reserve(heaps.len() as u32, c"dma_heap")?,
             GFP_KERNEL,

@@ -52,8 +52,8 @@ impl Runs {
         self.free.len() + self.lent + 2
     }
 
-    /// Takes `nr_pages` pages out of the smallest free run that has them, and of whose nobody else has
-    /// one still. [`Self::places`] must be there.
+    /// Takes `nr_pages` pages out of the smallest free run that has them, and of whose nobody else
+    /// has one still. [`Self::places`] must be there.
     ///
     /// A page that is broken goes to the area, and the log says so.
     fn take(&mut self, nr_pages: usize) -> Result<Block<Dirty>> {

@@ -195,8 +195,9 @@ impl BlockPool {
         Ok(())
     }
 
-    /// Gets zeroed blocks of `nr_pages` pages in all from the page allocator, the largest first, for
-    /// which the calling task's memory cgroup pays. Nobody keeps them: they are freed with the list.
+    /// Gets zeroed blocks of `nr_pages` pages in all from the page allocator, the largest first,
+    /// for which the calling task's memory cgroup pays. Nobody keeps them: they are freed with the
+    /// list.
     ///
     /// Sleeps and fails as [`Self::take`] does.
     pub(crate) fn take_charged(&self, nr_pages: usize) -> Result<UniqueArc<BlockList>> {
@@ -284,8 +285,8 @@ impl Nodes {
         self.pool(n).map_or(0, |pool| pool.give_back(nr_pages))
     }
 
-    /// Takes room for blocks that come back. Those that are idle, and smaller ones, make room for the
-    /// longest.
+    /// Takes room for blocks that come back. Those that are idle, and smaller ones, make room for
+    /// the longest.
     fn room_for(&self, blocks: &Returned) -> usize {
         let nr_pages = blocks.nr_pages();
         let mut room = self.ledger.reserve(nr_pages);

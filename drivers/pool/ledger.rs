@@ -206,8 +206,8 @@ impl Ledger {
     /// Returns how many pages went so since this was last called.
     ///
     /// Before somebody is killed: between the moment when an allocation finds nothing for the last
-    /// time and the one when the OOM killer asks, another task may have had all of it back. Then there
-    /// is memory again, and to try once more is right.
+    /// time and the one when the OOM killer asks, another task may have had all of it back. Then
+    /// there is memory again, and to try once more is right.
     pub(super) fn take_reclaimed(&self) -> usize {
         self.reclaimed_since.xchg(0, Relaxed)
     }

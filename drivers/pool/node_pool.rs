@@ -322,8 +322,9 @@ impl NodePool {
         self.state.lock().dirty_pages()
     }
 
-    /// Frees what is beyond the cap, which may have been lowered while blocks were on their way here,
-    /// where nobody could find them: of as many pages as came, for others have their own to free.
+    /// Frees what is beyond the cap, which may have been lowered while blocks were on their way
+    /// here, where nobody could find them: of as many pages as came, for others have their own to
+    /// free.
     fn shed(&self, came: usize) {
         let excess = self.ledger.excess().min(came);
 
@@ -332,8 +333,9 @@ impl NodePool {
         }
     }
 
-    /// Frees blocks of up to about `nr_pages` pages to make room for ones of `larger` pages each: those
-    /// that nobody has needed since the last trim, and smaller ones, of which the machine has more.
+    /// Frees blocks of up to about `nr_pages` pages to make room for ones of `larger` pages each:
+    /// those that nobody has needed since the last trim, and smaller ones, of which the machine has
+    /// more.
     pub(super) fn make_room(&self, nr_pages: usize, larger: usize) -> usize {
         let mut freed = 0;
 

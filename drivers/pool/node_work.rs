@@ -2,8 +2,8 @@
 
 //! The work of keeping the blocks of one NUMA node.
 //!
-//! Zeroing, which may take long and can wait, has a thread of the lowest priority. Giving back what is
-//! idle does not stand behind that: it is done at the priority of everybody else.
+//! Zeroing, which may take long and can wait, has a thread of the lowest priority. Giving back what
+//! is idle does not stand behind that: it is done at the priority of everybody else.
 
 use super::node_pool::{
     NodePool,

@@ -40,8 +40,8 @@ pub(super) trait Reclaim: OutOfMemory {
     fn give_back(&self, node: usize, nr_pages: usize) -> usize;
 }
 
-/// How many pages reclaim asks for at once, and below which it leaves them for later: 512 KiB, as many
-/// as without this with pages of 4 KiB. A shrinker's objects are expected to be of one size.
+/// How many pages reclaim asks for at once, and below which it leaves them for later: 512 KiB, as
+/// many as without this with pages of 4 KiB. A shrinker's objects are expected to be of one size.
 const BATCH: usize = (512 << 10) / PAGE_SIZE;
 
 /// The pages of a pool as a shrinker has them.
@@ -69,8 +69,8 @@ impl<T: Reclaim> Shrinker for PoolShrinker<T> {
 
 /// A pool's ties to memory reclaim and to the OOM killer.
 ///
-/// There is none to memory hotplug: the kernel isolates a range before it tells anybody, and takes our
-/// pages for unmovable.
+/// There is none to memory hotplug: the kernel isolates a range before it tells anybody, and takes
+/// our pages for unmovable.
 #[pin_data]
 pub(super) struct Pressure<T: Reclaim> {
     #[pin]
@@ -81,8 +81,8 @@ pub(super) struct Pressure<T: Reclaim> {
 impl<T: Reclaim> Pressure<T> {
     /// Ties `pool`, whose shrinker is called `name`. May sleep.
     ///
-    /// What it keeps costs nothing to be made anew: it goes before caches that would have to be read
-    /// again.
+    /// What it keeps costs nothing to be made anew: it goes before caches that would have to be
+    /// read again.
     pub(super) fn on(name: &'static CStr, pool: Arc<T>) -> Result<Pin<KBox<Self>>> {
         let shrinker = ShrinkerBuilder::numa_aware(name)?
             .set_seeks(0)

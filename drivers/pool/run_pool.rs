@@ -2,15 +2,16 @@
 
 //! Runs of any length from a contiguous area, few of them and kept for a short time.
 //!
-//! The other users of the area cannot ask for them, and many try but once: a camera's driver that is
-//! told to start again, say. So what is kept must not be what they lack. It is little, goes soon, and
-//! goes at once when the last living buffer does: who closes everything means to leave. A run whose
-//! buffer has lived for longer than it could be kept is not kept at all: there is no loop to serve,
-//! and a camera's buffers are such. All of it goes before the heap says that there is no memory.
+//! The other users of the area cannot ask for them, and many try but once: a camera's driver that
+//! is told to start again, say. So what is kept must not be what they lack. It is little, goes
+//! soon, and goes at once when the last living buffer does: who closes everything means to leave. A
+//! run whose buffer has lived for longer than it could be kept is not kept at all: there is no loop
+//! to serve, and a camera's buffers are such. All of it goes before the heap says that there is no
+//! memory.
 //!
-//! A run that is used again and again goes back, too, when it has been kept for long enough altogether:
-//! else it would stay for ever where it happens to lie, in the middle of the area perhaps. The next
-//! one comes from the first place that is free.
+//! A run that is used again and again goes back, too, when it has been kept for long enough
+//! altogether: else it would stay for ever where it happens to lie, in the middle of the area
+//! perhaps. The next one comes from the first place that is free.
 
 use super::{
     ledger::{
@@ -67,8 +68,8 @@ use kernel::{
     }, //
 };
 
-/// Default of `pool_cap`, in bytes: a frame of 1080 lines at 12 bits a pixel, and a sixteenth of the
-/// area that Debian's arm64 kernels have.
+/// Default of `pool_cap`, in bytes: a frame of 1080 lines at 12 bits a pixel, and a sixteenth of
+/// the area that Debian's arm64 kernels have.
 const CAP: u64 = 4 << 20;
 
 /// Default of `pool_trim_ms`.
@@ -87,8 +88,8 @@ const HAND_POLL: Delta = Delta::from_millis(1);
 const HAND_POLLS_AT_CLOSE: usize = 10;
 
 /// How long to wait before another try where the area should have the memory. What is in the way is
-/// pinned for a moment, and no place for the run was free of that: a fork copies the mappings of such
-/// pages, say, or a disk writes them.
+/// pinned for a moment, and no place for the run was free of that: a fork copies the mappings of
+/// such pages, say, or a disk writes them.
 const PINNED: [Delta; 4] = [
     Delta::from_millis(1),
     Delta::from_millis(4),
@@ -96,8 +97,8 @@ const PINNED: [Delta; 4] = [
     Delta::from_millis(64),
 ];
 
-/// After how long there is no other try but the first of these. In a large area each one takes long:
-/// the kernel moves what it can away from every place before it finds what does not move.
+/// After how long there is no other try but the first of these. In a large area each one takes
+/// long: the kernel moves what it can away from every place before it finds what does not move.
 const PINNED_FOR_LONG: Delta = Delta::from_millis(250);
 
 /// A run that is kept.
@@ -223,8 +224,8 @@ impl Runs {
         freed
     }
 
-    /// Frees all runs, the one that is being zeroed, too, as long as `go_on` agrees to wait a little
-    /// longer for that. Returns whether there was any.
+    /// Frees all runs, the one that is being zeroed, too, as long as `go_on` agrees to wait a
+    /// little longer for that. Returns whether there was any.
     fn free_all(&self, mut go_on: impl FnMut() -> bool) -> bool {
         let freed = self.free_until(|_| false);
         let mut waited = false;
@@ -237,8 +238,8 @@ impl Runs {
         freed + self.free_until(|_| false) > 0 || waited
     }
 
-    /// Takes a run from the area, from which everything that is kept goes before there is said to be
-    /// none. Whoever waits here can be killed.
+    /// Takes a run from the area, from which everything that is kept goes before there is said to
+    /// be none. Whoever waits here can be killed.
     fn take_from_area(&self, nr_pages: usize) -> Result<Block<Dirty>> {
         let allocate = || match Block::alloc_contiguous(&self.memory, nr_pages) {
             // It gives up for a task that is killed, too.

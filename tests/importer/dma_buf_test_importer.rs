@@ -3,10 +3,10 @@
 //! An importer for tests: attaches, maps, reads, writes and vmaps any dma-buf, in the order and
 //! number that a process asks for.
 //!
-//! Each open of `/dev/dma_buf_test_importer` is a device of its own: one in software, with DMA limits
-//! of the process's choice, or one of QEMU's `edu` devices, which really does DMA. Everything that
-//! it holds goes when the file is closed. Only root can open it. It works on dma-bufs of any
-//! exporter, and so can be loaded on any kernel.
+//! Each open of `/dev/dma_buf_test_importer` is a device of its own: one in software, with DMA
+//! limits of the process's choice, or one of QEMU's `edu` devices, which really does DMA.
+//! Everything that it holds goes when the file is closed. Only root can open it. It works on
+//! dma-bufs of any exporter, and so can be loaded on any kernel.
 
 #[allow(dead_code, reason = "what only the exporter uses")]
 #[path = "../../drivers/abstractions/mod.rs"]

@@ -230,8 +230,8 @@ impl Claim {
             .transfer(TO_MEMORY, place, address, len, POLL, || Ok(()))
     }
 
-    /// The same, and does `something` when `time` has passed since the start. Returns after how many
-    /// nanoseconds that had ended, and after how many the transfer: 0 if before.
+    /// The same, and does `something` when `time` has passed since the start. Returns after how
+    /// many nanoseconds that had ended, and after how many the transfer: 0 if before.
     pub(super) fn store_and(
         &self,
         address: u64,

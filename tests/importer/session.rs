@@ -239,8 +239,8 @@ impl Session {
         )?))
     }
 
-    /// Maps an attachment; returns the mapping's number, how many ranges it has, and the nanoseconds
-    /// that the map alone took.
+    /// Maps an attachment; returns the mapping's number, how many ranges it has, and the
+    /// nanoseconds that the map alone took.
     pub(super) fn map(
         &self,
         attachment: u64,
@@ -284,8 +284,8 @@ impl Session {
         )?))
     }
 
-    /// Takes a reference to the page at byte `offset` of a mapping of a device in software, and returns
-    /// its number.
+    /// Takes a reference to the page at byte `offset` of a mapping of a device in software, and
+    /// returns its number.
     pub(super) fn hold_page(&self, mapping: u64, offset: u64) -> Result<u64> {
         let player = self.player()?;
         let mapping = self.mapping(mapping)?;
@@ -310,8 +310,8 @@ impl Session {
         }
     }
 
-    /// Releases an object and returns the nanoseconds that this took. An attachment with mappings is
-    /// detached after the last of them.
+    /// Releases an object and returns the nanoseconds that this took. An attachment with mappings
+    /// is detached after the last of them.
     pub(super) fn release(&self, id: u64) -> Result<u64> {
         self.objects.release(id)
     }

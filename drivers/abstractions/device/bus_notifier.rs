@@ -98,8 +98,8 @@ unsafe impl<T: Unbinding> Sync for BusNotifier<T> {}
 impl<T: Unbinding> BusNotifier<T> {
     /// Registers `target`. Wraps `bus_register_notifier()`.
     ///
-    /// May sleep, and waits for callbacks of the bus: to be called without locks that `target` takes
-    /// in its own. Returns `EINVAL` if the bus has gone.
+    /// May sleep, and waits for callbacks of the bus: to be called without locks that `target`
+    /// takes in its own. Returns `EINVAL` if the bus has gone.
     pub(crate) fn register(bus: Bus, target: Arc<T>) -> impl PinInit<Self, Error> {
         let raw = bus.raw;
 
@@ -115,8 +115,8 @@ impl<T: Unbinding> BusNotifier<T> {
 
                 // SAFETY: `block` is valid for writing and pinned.
                 unsafe { block.write(filled_in) };
-                // SAFETY: The block is filled in. If it is registered, the value is complete, and its
-                // drop undoes that. `raw` is compared, not looked into.
+                // SAFETY: The block is filled in. If it is registered, the value is complete, and
+                // its drop undoes that. `raw` is compared, not looked into.
                 to_result(unsafe { bindings::bus_register_notifier(raw, block) })
             }),
         })
@@ -161,7 +161,8 @@ impl<T: Unbinding> BusNotifier<T> {
 impl<T: Unbinding> PinnedDrop for BusNotifier<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant, it is registered, or the bus has gone with all that was;
-        // then this fails: the pointer is compared, not looked into. Waits for the callbacks to end.
+        // then this fails: the pointer is compared, not looked into. Waits for the callbacks to
+        // end.
         unsafe { bindings::bus_unregister_notifier(self.bus.raw, self.block.get()) };
     }
 }

@@ -177,7 +177,8 @@ impl<T: FileOperations> Drop for CharDevices<T> {
         // SAFETY: As above.
         unsafe { bindings::kobject_get(kobj) };
 
-        // SAFETY: By the type invariant, `cdev` is added. No file is open, as each holds the module.
+        // SAFETY: By the type invariant, `cdev` is added. No file is open, as each holds the
+        // module.
         unsafe { bindings::cdev_del(cdev) };
 
         // SAFETY: The reference taken above keeps `cdev`. Nobody reads `ops` now who has not got

@@ -114,8 +114,9 @@ impl<D: DevDirectory, Owner: Send + Sync + 'static> ClassDevice<D, Owner> {
     /// Makes the `n`th device of a region. Wraps `device_create_with_groups()`. May sleep.
     ///
     /// The node appears with it, but leads nowhere before a
-    /// [`CharDevices`](crate::abstractions::device::char_device::CharDevices) is added for its number. A file that exists
-    /// under the node's name is silently left in place, so look for one before.
+    /// [`CharDevices`](crate::abstractions::device::char_device::CharDevices) is added for its
+    /// number. A file that exists under the node's name is silently left in place, so look for one
+    /// before.
     pub(crate) fn new(
         class: Arc<Class<D>>,
         numbers: Arc<DeviceNumbers>,

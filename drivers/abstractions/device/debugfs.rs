@@ -7,7 +7,8 @@
 use crate::abstractions::bindings;
 use kernel::prelude::*;
 
-/// Tells whether debugfs has something of this name at its root. Wraps `debugfs_lookup()`. May sleep.
+/// Tells whether debugfs has something of this name at its root. Wraps `debugfs_lookup()`. May
+/// sleep.
 ///
 /// A `Dir` for which there was no memory looks like any other, but the files of a scope in it would
 /// be made at the root of debugfs, and stay there after what they show is gone.

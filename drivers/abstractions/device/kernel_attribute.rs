@@ -52,8 +52,8 @@ impl<A: KernelNumber> KernelAttribute<A> {
         with_show(attribute, Self::show)
     };
 
-    /// Tells whether the directory is there already. Asks sysfs itself, whether or not it is mounted
-    /// anywhere. May sleep.
+    /// Tells whether the directory is there already. Asks sysfs itself, whether or not it is
+    /// mounted anywhere. May sleep.
     pub(crate) fn is_taken() -> bool {
         // SAFETY: The name is NUL-terminated.
         unsafe { bindings::rust_dma_heap_kernel_kobj_has(A::DIRECTORY.as_char_ptr()) }

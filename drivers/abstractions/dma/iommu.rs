@@ -63,8 +63,8 @@ impl<'a> Domain<'a> {
     ///
     /// Wraps `iommu_get_domain_for_dev()`.
     ///
-    /// The kernel exchanges the domain of a device only while that has no driver; so whoever has one
-    /// finds the same each time.
+    /// The kernel exchanges the domain of a device only while that has no driver; so whoever has
+    /// one finds the same each time.
     pub(crate) fn of(device: &'a Device) -> Option<Self> {
         if !is_behind_iommu(device) {
             return None;
@@ -97,7 +97,8 @@ impl<'a> Domain<'a> {
     /// Has the IOMMU forget all translations of the domain that it may have cached. Once this
     /// returns, no device reaches what was unmapped before.
     ///
-    /// Wraps `iommu_flush_iotlb_all()`. Waits for the hardware, some microseconds, without sleeping.
+    /// Wraps `iommu_flush_iotlb_all()`. Waits for the hardware, some microseconds, without
+    /// sleeping.
     fn flush(&self) {
         // SAFETY: By the type invariant, the domain is valid.
         unsafe { bindings::rust_dma_heap_iommu_flush(self.raw.as_ptr()) };

@@ -29,8 +29,8 @@ pub(crate) enum Reach {
 impl Reach {
     /// Finds out for `device` and the memory of one buffer.
     ///
-    /// What matters is where that memory is, not where the machine has more: a device of few address
-    /// bits reaches a contiguous area that lies low.
+    /// What matters is where that memory is, not where the machine has more: a device of few
+    /// address bits reaches a contiguous area that lies low.
     pub(crate) fn of(device: &Device, blocks: &BlockList) -> Self {
         let dev = raw_device(device);
 

@@ -5,8 +5,8 @@
 //! - [`limits`]: which memory a device reaches, and whether it would bounce
 //!   (`struct device_dma_parameters`, `swiotlb`);
 //! - [`segments`]: a buffer's blocks as ranges that a device takes;
-//! - [`sg_table`]: scatterlists that an exporter maps, syncs and lends (`struct sg_table`). The shape
-//!   is that of `kernel::scatterlist`, whose tables are mapped from birth to death;
+//! - [`sg_table`]: scatterlists that an exporter maps, syncs and lends (`struct sg_table`). The
+//!   shape is that of `kernel::scatterlist`, whose tables are mapped from birth to death;
 //! - [`iommu`]: domains of IOMMUs and their flushes (`struct iommu_domain`).
 
 pub(crate) mod iommu;

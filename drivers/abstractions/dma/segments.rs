@@ -29,8 +29,8 @@ const PCI_MAX_SEGMENT: u32 = 65536;
 /// Returns the most bytes of one entry that `device`'s driver asked for, or [`None`].
 ///
 /// A driver that set nothing gets no limit, although `dma_get_max_seg_size()` says 64 KiB then:
-/// importers that want one contiguous range never set it, and refuse more than one entry. 64 KiB are
-/// no driver's word on a PCI device either: the PCI core sets them on each.
+/// importers that want one contiguous range never set it, and refuse more than one entry. 64 KiB
+/// are no driver's word on a PCI device either: the PCI core sets them on each.
 pub(crate) fn max_segment(device: &Device) -> Option<usize> {
     let dev = raw_device(device);
 
@@ -69,8 +69,8 @@ pub(crate) struct SegmentLimits {
 }
 
 impl SegmentLimits {
-    /// Returns what `device`'s driver really set, and what a bounce buffer can hold if `reach` is by
-    /// one.
+    /// Returns what `device`'s driver really set, and what a bounce buffer can hold if `reach` is
+    /// by one.
     pub(crate) fn of(device: &Device, reach: Reach) -> Self {
         let max_mapping = match reach {
             Reach::MayBounce => limits::max_mapping(device),

@@ -8,9 +8,9 @@
 //! `kernel::scatterlist` has tables that are mapped from birth to death for one bound device. An
 //! exporter needs to map and unmap one table many times, to sync it, and to hand it out by pointer.
 //!
-//! Whether a table is mapped is part of its type. A [`SgTable<Unmapped>`] has one owner, who may map
-//! it; what comes of that is shared, and ends when the last of those who share it lets go. A table
-//! holds its blocks until no device reaches them by it any more, whatever the IOMMU puts off.
+//! Whether a table is mapped is part of its type. A [`SgTable<Unmapped>`] has one owner, who may
+//! map it; what comes of that is shared, and ends when the last of those who share it lets go. A
+//! table holds its blocks until no device reaches them by it any more, whatever the IOMMU puts off.
 
 use crate::abstractions::{
     bindings,
@@ -169,8 +169,8 @@ impl<S: State> SgTable<S> {
     ///
     /// The table must have a mapping of its own, which is not used any more, nor ended once more.
     unsafe fn end_mapping(&self, attributes: c_ulong) {
-        // SAFETY: By the safety requirements of this function and the type invariants, the table was
-        // mapped for this device and direction.
+        // SAFETY: By the safety requirements of this function and the type invariants, the table
+        // was mapped for this device and direction.
         unsafe {
             bindings::dma_unmap_sgtable(
                 raw_device(&self.device),
@@ -211,9 +211,9 @@ impl SgTable<Unmapped> {
     /// Maps the table for DMA by its device.
     ///
     /// Wraps `dma_map_sgtable()`. May sleep. The table comes back with an error: `EINVAL` if the
-    /// device has no DMA mask, which the C side answers with a warning in the log. `ENOMEM` says that
-    /// an IOMMU has no addresses left, or no memory for its tables; a bounce buffer that is full is
-    /// `EIO`.
+    /// device has no DMA mask, which the C side answers with a warning in the log. `ENOMEM` says
+    /// that an IOMMU has no addresses left, or no memory for its tables; a bounce buffer that is
+    /// full is `EIO`.
     pub(crate) fn map(
         mut this: UnmappedTable,
         direction: DataDirection,
@@ -385,8 +385,8 @@ impl<S: State> Drop for SgTable<S> {
             unsafe { self.end_mapping(bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong) };
         }
         if self.was_mapped {
-            // An IOMMU in lazy mode ends mappings later than it says: before that, the blocks must not
-            // be anybody else's.
+            // An IOMMU in lazy mode ends mappings later than it says: before that, the blocks must
+            // not be anybody else's.
             Domain::flush_if_lazy(&self.device);
         }
         // SAFETY: By the type invariants, the table is initialized, and it is not mapped any more.

@@ -2,14 +2,14 @@
 
 //! The exporter side of dma-bufs.
 //!
-//! Something that implements [`Exporter`] becomes a dma-buf, together with the memory that it shows,
-//! by [`DmaBuf::export`], which takes both over until the last user of the dma-buf is gone.
+//! Something that implements [`Exporter`] becomes a dma-buf, together with the memory that it
+//! shows, by [`DmaBuf::export`], which takes both over until the last user of the dma-buf is gone.
 //! [`DmaBuf::exporter`] finds it again in a dma-buf that came from anywhere.
 //!
-//! An exporter decides, and this module does: it asks by a request ([`MapRequest`], [`MmapRequest`],
-//! [`VmapRequest`]), and what answers one ([`Lent`], [`Shown`], [`Vmapped`]) can be had of that
-//! request alone. So nothing else than the memory behind the dma-buf is shown, all of it, and to the
-//! device that was asked about.
+//! An exporter decides, and this module does: it asks by a request ([`MapRequest`],
+//! [`MmapRequest`], [`VmapRequest`]), and what answers one ([`Lent`], [`Shown`], [`Vmapped`]) can
+//! be had of that request alone. So nothing else than the memory behind the dma-buf is shown, all
+//! of it, and to the device that was asked about.
 
 use super::requests::{
     Lent,

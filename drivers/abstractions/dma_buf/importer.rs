@@ -161,8 +161,8 @@ impl MappedAttachment {
         })
     }
 
-    /// Returns the DMA address of byte `offset` of the buffer, and how many of `len` bytes follow it
-    /// there.
+    /// Returns the DMA address of byte `offset` of the buffer, and how many of `len` bytes follow
+    /// it there.
     ///
     /// Returns `EINVAL` for an offset that is not in the buffer.
     pub(crate) fn range_at(&self, offset: usize, len: usize) -> Result<(DmaAddress, usize)> {
@@ -201,8 +201,8 @@ impl Drop for MappedAttachment {
 
 /// Copies bytes that devices and processes may read and write at the same time.
 ///
-/// In Rust's memory a plain copy would be a data race; this is the C side's `memcpy()`, which makes no
-/// such promise. Each byte that comes is one that was there at some time.
+/// In Rust's memory a plain copy would be a data race; this is the C side's `memcpy()`, which makes
+/// no such promise. Each byte that comes is one that was there at some time.
 ///
 /// # Safety
 ///
@@ -261,7 +261,8 @@ impl VmappedDmaBuf {
         // SAFETY: By the type invariant, it is the field in use.
         let start = unsafe { self.map.__bindgen_anon_1.vaddr };
 
-        // SAFETY: By the type invariant, the whole buffer is mapped from there on; `offset` is inside.
+        // SAFETY: By the type invariant, the whole buffer is mapped from there on; `offset` is
+        // inside.
         Ok(unsafe { start.cast::<u8>().add(offset) })
     }
 
@@ -295,8 +296,8 @@ impl VmappedDmaBuf {
         }))
     }
 
-    /// Copies bytes in, whoever writes there meanwhile. Returns `EINVAL` for a range that is not in the
-    /// buffer.
+    /// Copies bytes in, whoever writes there meanwhile. Returns `EINVAL` for a range that is not in
+    /// the buffer.
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result {
         let address = self.address(offset, bytes.len())?;
 

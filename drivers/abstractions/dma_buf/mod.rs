@@ -115,8 +115,8 @@ impl DmaBuf {
         let fd = ManuallyDrop::new(reservation).reserved_fd();
         let raw = ARef::into_raw(this).cast().as_ptr();
 
-        // SAFETY: The dma-buf is valid, and its reference given away. The descriptor is reserved for
-        // this task, and its destructor does not run.
+        // SAFETY: The dma-buf is valid, and its reference given away. The descriptor is reserved
+        // for this task, and its destructor does not run.
         unsafe { bindings::dma_buf_fd_install(raw, fd as i32) };
     }
 }

@@ -53,8 +53,8 @@ impl<'a> MapRequest<'a> {
         self.resv
     }
 
-    /// Lends a table. Returns `EINVAL` for one that is mapped for another device or direction, or is
-    /// of other memory.
+    /// Lends a table. Returns `EINVAL` for one that is mapped for another device or direction, or
+    /// is of other memory.
     pub(crate) fn lend(&self, table: Arc<SgTable<Mapped>>) -> Result<Lent<'a>> {
         if !table.is_for(self.device)
             || table.direction() != self.direction
@@ -79,8 +79,8 @@ pub(crate) struct Shown<'a>(Tied<'a>);
 impl<'a> MmapRequest<'a> {
     /// Shows the memory: all of it from the start, or each page when it is touched.
     ///
-    /// Returns `EINVAL` for a private mapping, of which a write would silently leave the buffer. May
-    /// sleep.
+    /// Returns `EINVAL` for a private mapping, of which a write would silently leave the buffer.
+    /// May sleep.
     pub(crate) fn show(self, at_once: bool) -> Result<Shown<'a>> {
         // SAFETY: Nobody but this value, which ends here, has the VMA.
         let vma = unsafe { VmaPfnMap::new(self.vma) }?;

@@ -54,8 +54,8 @@ impl DmaBuf {
 
     /// Locks `resv`. Wraps `dma_resv_lock()`. May sleep.
     pub(crate) fn lock_resv(&self) -> ResvGuard<'_> {
-        // SAFETY: The dma-buf is valid, and so its lock. Without a context there is no deadlock to be
-        // told of.
+        // SAFETY: The dma-buf is valid, and so its lock. Without a context there is no deadlock to
+        // be told of.
         unsafe { bindings::rust_dma_heap_dma_resv_lock(self.raw_resv()) };
 
         // INVARIANT: It was just locked.

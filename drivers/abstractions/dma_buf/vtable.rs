@@ -47,8 +47,8 @@ use kernel::{
 
 /// The operations of the dma-bufs that a `T` is behind, as the C side calls them.
 ///
-/// By its address a dma-buf shows whose it is. So it can only be a `static`: the compiler would put a
-/// constant anywhere, even where an equal one is, were it not for the cell.
+/// By its address a dma-buf shows whose it is. So it can only be a `static`: the compiler would put
+/// a constant anywhere, even where an equal one is, were it not for the cell.
 pub(crate) struct ExporterOps<T: Exporter> {
     ops: bindings::dma_buf_ops,
     _is_no_constant: UnsafeCell<()>,

@@ -77,8 +77,8 @@ pub(crate) enum Payer {
 ///
 /// # Invariants
 ///
-/// - `first` points to the `struct page` of the first of `nr_pages` adjacent pages, which this value
-///   owns and gives back on drop.
+/// - `first` points to the `struct page` of the first of `nr_pages` adjacent pages, which this
+///   value owns and gives back on drop.
 /// - If `memory` is [`None`], they come from the page allocator as one block of order
 ///   `ilog2(nr_pages)`; else they were allocated from there, which takes any part of an allocation
 ///   back.
@@ -90,9 +90,9 @@ struct Pages {
 }
 
 impl Pages {
-    /// Tells how many pages from the first on are ours alone and not broken. All of a block of the page
-    /// allocator's has one count of references, and its pages are looked at only if any of the machine's
-    /// has broken since it was started.
+    /// Tells how many pages from the first on are ours alone and not broken. All of a block of the
+    /// page allocator's has one count of references, and its pages are looked at only if any of the
+    /// machine's has broken since it was started.
     fn fit(&self) -> usize {
         let first = self.first.as_ptr();
         let nr_pages = self.nr_pages.get() as usize;
@@ -106,8 +106,8 @@ impl Pages {
         }
     }
 
-    /// Tells whether it is a block with a broken page that the page allocator would hand out again: it
-    /// looks at what comes back as a single page only. Wraps `PageHWPoison()`.
+    /// Tells whether it is a block with a broken page that the page allocator would hand out again:
+    /// it looks at what comes back as a single page only. Wraps `PageHWPoison()`.
     fn is_broken_block(&self) -> bool {
         let nr_pages = self.nr_pages.get() as usize;
 
@@ -140,7 +140,8 @@ impl Drop for Pages {
 ///
 /// # Invariants
 ///
-/// If `S` is [`Zeroed`] or [`Kept<Zeroed>`], every byte is zero and nobody else can write the pages.
+/// If `S` is [`Zeroed`] or [`Kept<Zeroed>`], every byte is zero and nobody else can write the
+/// pages.
 pub(crate) struct Block<S> {
     pages: Pages,
     _state: PhantomData<S>,
@@ -243,7 +244,8 @@ impl Block<Dirty> {
 
     /// Zeroes the block. Nobody else may hold a way to write it, which ownership says.
     ///
-    /// Wraps `clear_highpage()`. May sleep. Returns the block as it is if the task got a fatal signal.
+    /// Wraps `clear_highpage()`. May sleep. Returns the block as it is if the task got a fatal
+    /// signal.
     pub(crate) fn zero(self) -> Result<Block<Zeroed>, Self> {
         self.zero_while(|| !task::fatal_signal_pending())
     }
@@ -273,8 +275,8 @@ impl Block<Dirty> {
 }
 
 impl<S> Block<Kept<S>> {
-    /// Looks whether the pages are fit for another buffer: nobody else holds a reference to them, and
-    /// the hardware reported no fault in them.
+    /// Looks whether the pages are fit for another buffer: nobody else holds a reference to them,
+    /// and the hardware reported no fault in them.
     ///
     /// Takes as long as a small part of zeroing them where each page has to be looked at: in a run
     /// of a contiguous area, and once any page of the machine has broken.
@@ -290,8 +292,8 @@ impl<S> Block<Kept<S>> {
         }
     }
 
-    /// Tells whether somebody else holds a reference to one of the first `nr_pages` pages of a run of a
-    /// contiguous area. It may be gone soon.
+    /// Tells whether somebody else holds a reference to one of the first `nr_pages` pages of a run
+    /// of a contiguous area. It may be gone soon.
     ///
     /// Wraps `page_count()`.
     pub(crate) fn is_in_use(&self, nr_pages: usize) -> bool {
@@ -310,8 +312,8 @@ impl<S> Block<Kept<S>> {
     }
 }
 
-/// A block with a page that is broken, or that somebody else uses. Dropping it gives it back to where
-/// it came from, or leaves it out of use where that would hand out the broken page.
+/// A block with a page that is broken, or that somebody else uses. Dropping it gives it back to
+/// where it came from, or leaves it out of use where that would hand out the broken page.
 pub(crate) struct Unfit<S> {
     block: Block<Kept<S>>,
     /// The page before which all are fit.
@@ -387,8 +389,8 @@ impl<S> Block<S> {
 
     /// Splits the block after its first `nr_pages` pages.
     ///
-    /// Returns the block itself if one part would be empty, or if it is of the page allocator's, which
-    /// takes it back only as a whole.
+    /// Returns the block itself if one part would be empty, or if it is of the page allocator's,
+    /// which takes it back only as a whole.
     pub(crate) fn split(mut self, nr_pages: usize) -> Result<(Self, Self), Self> {
         let Some((length, rest)) = self.lengths_of_parts(nr_pages) else {
             return Err(self);
@@ -416,7 +418,8 @@ impl<S> Block<S> {
         Some((first, rest))
     }
 
-    /// Tells whether both blocks are of the same contiguous area and make up one run, in either order.
+    /// Tells whether both blocks are of the same contiguous area and make up one run, in either
+    /// order.
     pub(crate) fn adjoins(&self, other: &Self) -> bool {
         self.is_from_where(other) && (self.leads_to(other) || other.leads_to(self))
     }

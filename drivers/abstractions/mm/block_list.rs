@@ -89,15 +89,15 @@ impl Blocks {
 /// The memory of one buffer: blocks in the order in which the buffer shows them.
 ///
 /// Made from zeroed blocks only. Whoever gives somebody a way to write them has to say so first, by
-/// [`Self::mark`] or [`Self::mark_all`]: the others are known to be still zero in the end. The order
-/// of that mark and of the end is the reference count's.
+/// [`Self::mark`] or [`Self::mark_all`]: the others are known to be still zero in the end. The
+/// order of that mark and of the end is the reference count's.
 ///
 /// # Invariants
 ///
 /// - `nr_pages` is the sum of the blocks' lengths; it fits `u32`, and `usize` in bytes. Each
 ///   `first` is the sum of the lengths before.
-/// - Unless `all_writable`, a block that is not `writable` was zeroed, and nobody but the list could
-///   write it since.
+/// - Unless `all_writable`, a block that is not `writable` was zeroed, and nobody but the list
+///   could write it since.
 pub(crate) struct BlockList {
     blocks: Blocks,
     nr_pages: u32,
@@ -128,8 +128,8 @@ impl BlockList {
         )?)
     }
 
-    /// Adds a block at the end. Returns `ENOMEM` if there is no memory for another, and `EINVAL` for
-    /// more bytes than fit an address. May sleep.
+    /// Adds a block at the end. Returns `ENOMEM` if there is no memory for another, and `EINVAL`
+    /// for more bytes than fit an address. May sleep.
     pub(crate) fn push(&mut self, block: Block<Zeroed>) -> Result {
         let first = self.nr_pages;
         let nr_pages = u32::try_from(block.nr_pages()).map_err(|_| EINVAL)?;

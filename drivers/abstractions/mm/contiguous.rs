@@ -86,8 +86,8 @@ impl ContiguousMemory {
     ///
     /// # Safety
     ///
-    /// The pages must be from [`Self::alloc_pages`] on this value, all of what a call has returned or
-    /// a part, not given back yet, and the caller must not use them any more.
+    /// The pages must be from [`Self::alloc_pages`] on this value, all of what a call has returned
+    /// or a part, not given back yet, and the caller must not use them any more.
     pub(in crate::abstractions) unsafe fn release_pages(
         &self,
         first: NonNull<bindings::page>,
@@ -97,7 +97,8 @@ impl ContiguousMemory {
 
         while done < nr_pages {
             let mut ours_alone = false;
-            // SAFETY: By the safety requirements of this function, the pages from `done` on are ours.
+            // SAFETY: By the safety requirements of this function, the pages from `done` on are
+            // ours.
             let page = unsafe { bindings::rust_dma_heap_nth_page(first.as_ptr(), done) };
             // SAFETY: As above; `ours_alone` is writable.
             let alike = unsafe {
@@ -138,8 +139,8 @@ impl ContiguousMemory {
             // SAFETY: By the type invariant, the page is ours; `ours_alone` is writable.
             unsafe { bindings::rust_dma_heap_pages_alike(page.as_ptr(), 1, &mut ours_alone) };
             if ours_alone {
-                // SAFETY: By the type invariant, it is allocated from the area and not given back; it
-                // is not in the chain any more, and nobody else holds a reference.
+                // SAFETY: By the type invariant, it is allocated from the area and not given back;
+                // it is not in the chain any more, and nobody else holds a reference.
                 unsafe { self.area.release_pages(page, 1) };
             } else {
                 // SAFETY: By the type invariant, the page is ours.

@@ -122,8 +122,8 @@ impl VmFault<'_> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::insert_pfn`], for all frames that the entry shows. All of what it shows must be
-    /// in the VMA, and the first frame aligned as its address is.
+    /// As for [`Self::insert_pfn`], for all frames that the entry shows. All of what it shows must
+    /// be in the VMA, and the first frame aligned as its address is.
     pub(super) unsafe fn insert_pmd(&self, pfn: usize) -> FaultResult {
         // SAFETY: As in `insert_pfn`.
         FaultResult(unsafe {
@@ -136,8 +136,8 @@ impl VmFault<'_> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::insert_pfn`], for all the frames. The range must be in the VMA and in one page
-    /// table, in whose place no PMD entry can come.
+    /// As for [`Self::insert_pfn`], for all the frames. The range must be in the VMA and in one
+    /// page table, in whose place no PMD entry can come.
     pub(super) unsafe fn fill(&self, address: usize, pfn: usize, nr_pages: usize) -> Result {
         // SAFETY: As in `insert_pfn`.
         to_result(unsafe {

@@ -28,7 +28,8 @@ pub(crate) fn total_ram() -> u64 {
 ///
 /// Wraps `zone_cma_pages()` of each zone, which counts what was set aside at boot.
 pub(in crate::abstractions) fn cma_total() -> u64 {
-    // SAFETY: Reads numbers of the zones of the nodes that are there, which stay, from task context.
+    // SAFETY: Reads numbers of the zones of the nodes that are there, which stay, from task
+    // context.
     let pages = unsafe { bindings::rust_dma_heap_cma_pages() };
 
     pages as u64 * PAGE_SIZE as u64

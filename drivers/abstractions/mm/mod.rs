@@ -9,8 +9,8 @@
 //! - [`numa`], [`meminfo`], [`gfp`]: nodes, sums and flags;
 //! - [`shrinker`], [`oom`]: giving memory back (`struct shrinker`, OOM notifiers);
 //! - [`kernel_mapping`]: one range of kernel addresses (`vmap()`);
-//! - [`pfn_map`], [`fault`]: VMAs that show frames, and their faults (`struct vm_operations_struct`,
-//!   `struct vm_fault`), in the shape of `kernel::mm::virt`;
+//! - [`pfn_map`], [`fault`]: VMAs that show frames, and their faults (`struct
+//!   vm_operations_struct`, `struct vm_fault`), in the shape of `kernel::mm::virt`;
 //! - [`user_mapping`]: a buffer's blocks in those.
 
 pub(crate) mod block;

@@ -23,8 +23,8 @@ pub(crate) trait OutOfMemory: Send + Sync + 'static {
     fn give_back_all(&self) -> usize;
 }
 
-/// Has an [`OutOfMemory`] give everything back when nothing is left but to kill somebody, for as long as
-/// the value lives.
+/// Has an [`OutOfMemory`] give everything back when nothing is left but to kill somebody, for as
+/// long as the value lives.
 ///
 /// # Invariants
 ///
@@ -56,8 +56,8 @@ impl<T: OutOfMemory> OomNotifier<T> {
                         ..pin_init::zeroed()
                     })
                 };
-                // SAFETY: The block is filled in. If it is registered, the value is complete, and its
-                // drop undoes that.
+                // SAFETY: The block is filled in. If it is registered, the value is complete, and
+                // its drop undoes that.
                 to_result(unsafe { bindings::register_oom_notifier(block) })
             }),
         })

@@ -37,8 +37,8 @@ use kernel::{
 pub(crate) trait PfnMapped: Send + Sync + 'static {
     /// A page without an entry was touched, or one with a read-only entry is to be written.
     ///
-    /// `mmap_lock` is held for reading: without a `map_pages` the C side gives the VMA's lock up and
-    /// tries that way. May sleep.
+    /// `mmap_lock` is held for reading: without a `map_pages` the C side gives the VMA's lock up
+    /// and tries that way. May sleep.
     fn fault(&self, fault: &VmFault<'_>) -> FaultResult;
 
     /// The same for all that an entry of `order` would show, where there is no page table yet, or
@@ -77,8 +77,8 @@ pub(crate) struct VmaAccess<'a> {
 pub(crate) struct VmaPfnMap<'a>(&'a VmaNew);
 
 impl<'a> VmaPfnMap<'a> {
-    /// Sets the flags, as `remap_pfn_range()` does. Returns `EINVAL` for a VMA that shows pages, and
-    /// for a private one, of which a write would silently leave what is shown.
+    /// Sets the flags, as `remap_pfn_range()` does. Returns `EINVAL` for a VMA that shows pages,
+    /// and for a private one, of which a write would silently leave what is shown.
     ///
     /// # Safety
     ///
@@ -128,20 +128,23 @@ impl<'a> VmaPfnMap<'a> {
     ///
     /// # Safety
     ///
-    /// The range must be in the VMA. The frames must not be used for anything else while the VMA may
-    /// show them: until the value is dropped, or for as long as what [`Self::finish`] gives it lives.
+    /// The range must be in the VMA. The frames must not be used for anything else while the VMA
+    /// may show them: until the value is dropped, or for as long as what [`Self::finish`] gives it
+    /// lives.
     pub(super) unsafe fn fill(&self, address: usize, pfn: usize, len: usize) -> Result {
         // SAFETY: By the type invariants, the VMA is for frames; the rest is the caller's promise.
         to_result(unsafe { bindings::rust_dma_heap_map_pages(self.0.as_ptr(), address, pfn, len) })
     }
 
-    /// Sets the operations: from now on the VMA, and each copy of it, holds a reference to `target`.
+    /// Sets the operations: from now on the VMA, and each copy of it, holds a reference to
+    /// `target`.
     pub(crate) fn finish<T: PfnMapped>(self, target: Arc<T>) {
         let vma = ManuallyDrop::new(self).0;
         let private_data = Arc::into_raw(target).cast_mut().cast();
 
-        // SAFETY: The VMA is being set up and locked for writing. The operations are static, and the
-        // private data is what they expect. Nothing can fail after this, so `close` is called for it.
+        // SAFETY: The VMA is being set up and locked for writing. The operations are static, and
+        // the private data is what they expect. Nothing can fail after this, so `close` is called
+        // for it.
         unsafe {
             bindings::rust_dma_heap_vma_set_ops(vma.as_ptr(), &VmaOps::<T>::TABLE, private_data);
         }

@@ -99,8 +99,8 @@ impl ShrinkControl<'_> {
     }
 }
 
-/// Tells reclaim of pages that the current task has freed for it, beside what shrinkers are taken to
-/// free. Wraps `mm_account_reclaimed_pages()`.
+/// Tells reclaim of pages that the current task has freed for it, beside what shrinkers are taken
+/// to free. Wraps `mm_account_reclaimed_pages()`.
 pub(crate) fn account_reclaimed_pages(nr_pages: usize) {
     // SAFETY: It counts for the current task.
     unsafe { bindings::rust_dma_heap_account_reclaimed(nr_pages) };

@@ -2,9 +2,9 @@
 
 //! A buffer's memory in the address space of a process.
 //!
-//! Pages are mapped when they are touched, in windows of at most 2 MiB: by one PMD entry where block
-//! and address are aligned to one, else by all PTEs of the window at once. What is only read is
-//! mapped read-only, so that the first write is seen and the blocks are marked.
+//! Pages are mapped when they are touched, in windows of at most 2 MiB: by one PMD entry where
+//! block and address are aligned to one, else by all PTEs of the window at once. What is only read
+//! is mapped read-only, so that the first write is seen and the blocks are marked.
 //!
 //! The PTEs are filled by `apply_to_page_range()`, as i915 does in its fault handler:
 //! `vmf_insert_pfn_prot()` would walk the page tables anew for each of them.
@@ -71,8 +71,8 @@ impl Place {
         page.wrapping_sub(self.base) << PAGE_SHIFT
     }
 
-    /// Returns the `nr_pages` pages around the touched one, aligned by address, as the first and the
-    /// one behind: what of them is in the VMA.
+    /// Returns the `nr_pages` pages around the touched one, aligned by address, as the first and
+    /// the one behind: what of them is in the VMA.
     fn window(&self, nr_pages: usize) -> (usize, usize) {
         let number = self.page.wrapping_sub(self.base);
         let before = self.page - self.start;
@@ -146,9 +146,9 @@ impl PfnMapped for BlockList {
                 part.mark();
             }
 
-            // SAFETY: The frames are of a block, which the VMA keeps by its reference to `self`; the
-            // range is inside the VMA and inside one page table, which no PMD entry can replace. Only
-            // a marked block becomes writable.
+            // SAFETY: The frames are of a block, which the VMA keeps by its reference to `self`;
+            // the range is inside the VMA and inside one page table, which no PMD entry can
+            // replace. Only a marked block becomes writable.
             let filled = unsafe { fault.fill(place.address(page), part.pfn, part.nr_pages) };
 
             if filled.is_err() {

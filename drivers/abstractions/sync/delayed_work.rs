@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Short work that is due later, at the priority of everybody else, and stands still during suspend.
+//! Short work that is due later, at the priority of everybody else, and stands still during
+//! suspend.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 //!
@@ -147,8 +148,9 @@ impl<T: Background> Deref for DelayedWork<T> {
 #[pinned_drop]
 impl<T: Background> PinnedDrop for DelayedWork<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant, the work is initialized. Nobody queues it any more, as that
-        // takes a reference to this value; its own function cannot while it is being cancelled.
+        // SAFETY: By the type invariant, the work is initialized. Nobody queues it any more, as
+        // that takes a reference to this value; its own function cannot while it is being
+        // cancelled.
         unsafe { bindings::cancel_delayed_work_sync(self.work.get()) };
         self.job.end();
     }

@@ -115,15 +115,16 @@ impl<T: Background> Worker<T> {
 
     /// Has the work go on with the next tick. Callable from any context.
     ///
-    /// Wakes nobody by itself, so that the caller is not interrupted by the thread that it asks for.
+    /// Wakes nobody by itself, so that the caller is not interrupted by the thread that it asks
+    /// for.
     pub(crate) fn go_on_soon(&self) {
         if !self.hurried.load(Relaxed) && !self.due_soon.xchg(true, Full) {
             self.go_on_in(jiffies::NEXT_TICK);
         }
     }
 
-    /// Has the work go on after `delay`, even if it was to go on later, unless it is due before that.
-    /// Callable from any context.
+    /// Has the work go on after `delay`, even if it was to go on later, unless it is due before
+    /// that. Callable from any context.
     ///
     /// A portion that ends at this moment may put it off again: for what can wait.
     ///
@@ -165,8 +166,8 @@ impl<T: Background> Worker<T> {
         this.hurried.xchg(false, Full);
         if let Some(delay) = this.job.run() {
             this.go_on_in(jiffies::from_delta(delay));
-            // Somebody may have asked for it before this put it off. The lock of the thread's queue,
-            // which both sides have taken since, orders the two.
+            // Somebody may have asked for it before this put it off. The lock of the thread's
+            // queue, which both sides have taken since, orders the two.
             if this.hurried.load(Acquire) {
                 this.go_on_in(0);
             } else if this.due_soon.load(Acquire) && !delay.is_zero() {

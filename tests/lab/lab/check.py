@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.build import Build, cargo, crates
 from lab.compile_fail import compile_fail
 from lab.kernels import ARCHES, kernel
-from lab.steps import BUILD, LAB, SRC, Log, StepFailed, say, step
+from lab.steps import BUILD, LAB, SRC, LabError, Log, StepFailed, say, step
 
 # git is not in the root, so what it ignores is left out by name.
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache"}
@@ -35,6 +35,24 @@ def shell_scripts(log: Log) -> None:
     files = [name for name in sources() if name.endswith(".sh") or re.match(
         rb"#!.*\b(ba)?sh\b", (SRC / name).read_bytes()[:80].split(b"\n")[0])]
     log.run("shellcheck", *files, cwd=SRC)
+
+
+def checkpatch(log: Log, script: Path) -> None:
+    """What the kernel's checkpatch says, against the exceptions of tests/checkpatch."""
+    accepted = {tuple(cell.strip() for cell in line.split("|")[:2])
+                for line in (SRC / "tests/checkpatch").read_text().splitlines()
+                if line and not line.startswith("#")}
+    files = [name for name in sources()
+             if re.fullmatch(r"(drivers|include|uapi|tests/importer)/.*\.(rs|c|h)", name)]
+    said = set()
+    for name in files:
+        text = log.output("perl", script, "--strict", "--no-tree", "--terse", "--show-types", "-f", name,
+                          cwd=SRC, ok=(0, 1))
+        if types := set(re.findall(r"^\S+ (?:ERROR|WARNING|CHECK):([A-Z_]+):", text, re.M)):
+            said.add((name, " ".join(sorted(types))))
+    if wrong := said ^ accepted:
+        raise LabError("checkpatch and tests/checkpatch differ:",
+                       *(" | ".join(one) for one in sorted(wrong)))
 
 
 def write_documents(log: Log) -> None:
@@ -94,6 +112,8 @@ def check() -> int:
         ("rustfmt, programs", "cargo-fmt", lambda log: log.run(
             "cargo", "fmt", "--all", "--check", cwd=SRC / "tools")),
         ("shellcheck", "shellcheck", shell_scripts),
+        ("checkpatch", "checkpatch", lambda log: checkpatch(
+            log, build.kernel.source / "scripts/checkpatch.pl")),
         ("clippy, programs", "clippy-tools", clippy_tools),
         ("clippy, module", "clippy-module", clippy_module),
         ("code that must not compile", "compile-fail", lambda log: compile_fail(build))]
