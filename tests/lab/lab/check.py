@@ -46,8 +46,8 @@ def checkpatch(log: Log, script: Path) -> None:
              if re.fullmatch(r"(drivers|include|uapi|tests/importer)/.*\.(rs|c|h)", name)]
     said = set()
     for name in files:
-        text = log.output("perl", script, "--strict", "--no-tree", "--terse", "--show-types", "-f", name,
-                          cwd=SRC, ok=(0, 1))
+        text = log.output("perl", script, "--strict", "--no-tree", "--terse", "--show-types",
+                          "-f", name, cwd=SRC, ok=(0, 1))
         if types := set(re.findall(r"^\S+ (?:ERROR|WARNING|CHECK):([A-Z_]+):", text, re.M)):
             said.add((name, " ".join(sorted(types))))
     if wrong := said ^ accepted:
