@@ -23,12 +23,15 @@
 #![deny(unsafe_code)]
 
 mod block_pool;
+mod delivery;
 mod ledger;
 mod node_pool;
 mod node_work;
 mod orders;
 mod pressure;
 mod run_pool;
+mod runs;
+mod shelves;
 
 pub(crate) use block_pool::BlockPool;
 pub(crate) use ledger::{

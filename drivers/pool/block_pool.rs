@@ -3,14 +3,12 @@
 //! Blocks of a few orders, kept by NUMA node: what buffers of the system heap are made of.
 
 use super::{
+    delivery::Delivery,
     ledger::{
         bytes,
         Ledger, //
     },
-    node_pool::{
-        Delivery,
-        NodePool, //
-    },
+    node_pool::NodePool,
     node_work::KeptNode,
     orders::{
         BLOCK_ORDERS,

@@ -3,6 +3,10 @@
 //! The blocks that are kept of one NUMA node.
 
 use super::{
+    delivery::{
+        Delivery,
+        Work, //
+    },
     ledger::{
         bytes,
         Ledger, //
@@ -10,20 +14,20 @@ use super::{
     orders::{
         BLOCK_ORDERS,
         MAX_ORDERS, //
+    },
+    shelves::{
+        Shelf,
+        Shelves, //
     }, //
 };
-use crate::abstractions::{
-    mm::{
-        block::{
-            Block,
-            Dirty,
-            Kept,
-            Zeroed, //
-        },
-        block_stack::BlockStack,
-        numa::Node, //
+use crate::abstractions::mm::{
+    block::{
+        Dirty,
+        Kept,
+        Zeroed, //
     },
-    task, //
+    block_stack::BlockStack,
+    numa::Node, //
 };
 use kernel::{
     new_spinlock,
@@ -34,8 +38,7 @@ use kernel::{
     },
     time::{
         Delta,
-        Instant,
-        Monotonic, //
+        Instant, //
     }, //
 };
 
@@ -51,146 +54,13 @@ const BATCH: usize = 64;
 /// Which part of what may be kept is got in advance at most. For larger requests nothing is.
 const ADVANCE_SHARE: u64 = 4;
 
-/// The blocks of one order.
-struct Shelf {
-    zeroed: BlockStack<Kept<Zeroed>>,
-    dirty: BlockStack<Kept<Dirty>>,
-    /// How many blocks nobody has needed since the last trim.
-    idle: usize,
-    /// How many blocks to get in advance.
-    wanted: usize,
-}
-
-impl Shelf {
-    const fn new(order: u32) -> Self {
-        Self {
-            zeroed: BlockStack::new(order),
-            dirty: BlockStack::new(order),
-            idle: 0,
-            wanted: 0,
-        }
-    }
-
-    fn ready(&self) -> usize {
-        self.zeroed.len() + self.dirty.len()
-    }
-
-    fn dirty_pages(&self) -> usize {
-        self.dirty.nr_pages()
-    }
-
-    fn nr_pages(&self) -> usize {
-        self.zeroed.nr_pages() + self.dirty_pages()
-    }
-
-    /// Notes that so many idle blocks have gone.
-    fn forget_idle(&mut self, blocks: usize) {
-        self.idle = self.idle.saturating_sub(blocks);
-    }
-
-    fn note_use(&mut self) {
-        self.idle = self.idle.min(self.ready());
-    }
-}
-
-/// What the lock protects.
-struct State {
-    shelves: [Shelf; MAX_ORDERS],
-    /// When idle blocks go next; [`None`] if there was nothing when that was last looked at.
-    next_trim: Option<Instant<Monotonic>>,
-    /// When a request last found too little here.
-    last_miss: Option<Instant<Monotonic>>,
-}
-
-impl State {
-    fn shelf(&mut self, n: usize) -> &mut Shelf {
-        // A position of an order is never out of range.
-        &mut self.shelves[n.min(MAX_ORDERS - 1)]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.shelves.iter().all(|shelf| shelf.nr_pages() == 0)
-    }
-
-    /// Plans a trim after `idle_time`, unless one is planned. Returns whether it is new.
-    fn plan_trim(&mut self, idle_time: Delta) -> bool {
-        let is_new = self.next_trim.is_none();
-
-        if is_new {
-            self.next_trim = Some(Instant::now() + idle_time);
-        }
-        is_new
-    }
-
-    fn dirty_pages(&self) -> usize {
-        self.shelves.iter().map(Shelf::dirty_pages).sum()
-    }
-}
-
-/// Blocks of one order on their way to a [`NodePool`], in room that the ledger has granted.
-pub(super) struct Delivery {
-    n: usize,
-    zeroed: BlockStack<Kept<Zeroed>>,
-    dirty: BlockStack<Kept<Dirty>>,
-}
-
-/// What there is to do after a delivery.
-#[derive(Default)]
-pub(super) struct Work {
-    /// There is enough to zero to wake the thread for it: the next allocation zeroes a few pages
-    /// sooner than a thread wakes up.
-    pub(super) zeroing: bool,
-    /// After the idle time, what is kept has to be looked at: so far nothing was.
-    pub(super) trimming: bool,
-}
-
-impl Delivery {
-    /// Prepares one for the order of blocks of `nr_pages` pages, if the pool keeps such.
-    pub(super) fn of(nr_pages: usize) -> Option<Self> {
-        let n = BLOCK_ORDERS.position(nr_pages)?;
-        let order = BLOCK_ORDERS.get(n)?;
-
-        Some(Self {
-            n,
-            zeroed: BlockStack::new(order),
-            dirty: BlockStack::new(order),
-        })
-    }
-
-    /// Adds a block; one of another order comes back.
-    pub(super) fn add_zeroed(
-        &mut self,
-        block: Block<Kept<Zeroed>>,
-    ) -> Result<(), Block<Kept<Zeroed>>> {
-        self.zeroed.push(block)
-    }
-
-    /// Adds a block; one of another order comes back.
-    pub(super) fn add_dirty(
-        &mut self,
-        block: Block<Kept<Dirty>>,
-    ) -> Result<(), Block<Kept<Dirty>>> {
-        self.dirty.push(block)
-    }
-
-    /// Tells whether it is for blocks of `nr_pages` pages.
-    pub(super) fn is_of(&self, nr_pages: usize) -> bool {
-        1 << self.zeroed.order() == nr_pages
-    }
-
-    /// Returns how many pages it brings.
-    pub(super) fn nr_pages(&self) -> usize {
-        self.zeroed.nr_pages() + self.dirty.nr_pages()
-    }
-}
-
 /// Blocks that are kept of one NUMA node.
 #[pin_data]
 pub(super) struct NodePool {
-    node: Node,
-    ledger: Arc<Ledger>,
+    pub(super) node: Node,
+    pub(super) ledger: Arc<Ledger>,
     #[pin]
-    state: SpinLock<State>,
+    pub(super) state: SpinLock<Shelves>,
 }
 
 impl NodePool {
@@ -200,7 +70,7 @@ impl NodePool {
             pin_init!(Self {
                 node,
                 ledger,
-                state <- new_spinlock!(State {
+                state <- new_spinlock!(Shelves {
                     shelves: BLOCK_ORDERS.map(Shelf::new),
                     next_trim: None,
                     last_miss: None,
@@ -325,7 +195,7 @@ impl NodePool {
     /// Frees what is beyond the cap, which may have been lowered while blocks were on their way
     /// here, where nobody could find them: of as many pages as came, for others have their own to
     /// free.
-    fn shed(&self, came: usize) {
+    pub(super) fn shed(&self, came: usize) {
         let excess = self.ledger.excess().min(came);
 
         if excess > 0 {
@@ -402,7 +272,7 @@ impl NodePool {
     }
 
     /// Frees blocks of at least `nr_pages` pages, but of one portion at most.
-    fn free(&self, n: usize, kind: Kind, nr_pages: usize) -> usize {
+    pub(super) fn free(&self, n: usize, kind: Kind, nr_pages: usize) -> usize {
         let Some(order) = BLOCK_ORDERS.get(n) else {
             return 0;
         };
@@ -427,164 +297,22 @@ impl NodePool {
     }
 
     /// Settles the sums for pages that have left.
-    fn taken(&self, nr_pages: usize) {
+    pub(super) fn taken(&self, nr_pages: usize) {
         if nr_pages > 0 {
             self.ledger.release(nr_pages);
             self.node.account_reclaimable(-(nr_pages as isize));
         }
     }
-
-    /// Zeroes a portion. Returns what there is to do then, or [`None`] if nothing was to be zeroed.
-    pub(super) fn zero_some(&self) -> Option<Work> {
-        for (n, order) in BLOCK_ORDERS.iter().enumerate() {
-            let mut blocks = self.state.lock().shelf(n).dirty.take(portion(order));
-            let mut zeroed = BlockStack::new(order);
-
-            if blocks.len() == 0 {
-                continue;
-            }
-            while let Some(block) = blocks.pop() {
-                let nr_pages = block.nr_pages();
-                // One that is not fit any more goes back. A kernel thread gets no signal that could
-                // end the zeroing.
-                let block = block.recheck().ok();
-                let block = block.and_then(|block| block.zero().ok());
-
-                match block.map(|block| zeroed.push(block.keep())) {
-                    Some(Ok(())) => self.ledger.note_zeroed_background(nr_pages),
-                    _ => self.taken(nr_pages),
-                }
-            }
-
-            let came = zeroed.nr_pages();
-            let trimming = {
-                let mut state = self.state.lock();
-
-                state.shelf(n).zeroed.append(zeroed);
-                // While these were in nobody's sight, there may have been nothing else to trim.
-                came > 0 && state.plan_trim(self.ledger.trim())
-            };
-
-            self.shed(came);
-            return Some(Work {
-                zeroing: false,
-                trimming,
-            });
-        }
-        None
-    }
-
-    /// Gets a portion of the blocks that are wanted in advance, as far as memory is free at once.
-    /// Returns what there is to do then, or [`None`] if none are wanted.
-    pub(super) fn refill_some(&self) -> Option<Work> {
-        for (n, order) in BLOCK_ORDERS.iter().enumerate() {
-            let nr_blocks = {
-                let mut state = self.state.lock();
-                let shelf = state.shelf(n);
-                let missing = shelf.wanted.saturating_sub(shelf.ready());
-
-                if missing == 0 {
-                    shelf.wanted = 0;
-                }
-                missing.min(portion(order))
-            };
-
-            if nr_blocks == 0 {
-                continue;
-            }
-
-            let Some(mut delivery) = Delivery::of(1 << order) else {
-                continue;
-            };
-
-            for _ in 0..nr_blocks {
-                if !self.ledger.reserve_all(1 << order) {
-                    break;
-                }
-
-                let block = Block::alloc_on_node(self.node, order).ok();
-
-                if block.is_none_or(|block| delivery.add_zeroed(block.keep()).is_err()) {
-                    self.ledger.release(1 << order);
-                    break;
-                }
-            }
-
-            let got = delivery.nr_pages();
-
-            self.ledger.refilled.add(bytes(got));
-            let work = self.put(delivery);
-
-            if got >> order < nr_blocks {
-                self.state.lock().shelf(n).wanted = 0;
-            }
-            return Some(work);
-        }
-        None
-    }
-
-    /// Frees what nobody has needed since this was last done, when it is due. Returns after what
-    /// time it is due again, or [`None`] if nothing is left.
-    pub(super) fn trim(&self) -> Option<Delta> {
-        let now = Instant::now();
-        let (due, idle) = {
-            let mut state = self.state.lock();
-            let mut idle = [0; MAX_ORDERS];
-            let next = now + self.ledger.trim();
-
-            // The time may be shorter than it was.
-            let when = match state.next_trim {
-                Some(when) if when - next < Delta::ZERO => when,
-                _ => next,
-            };
-            let due = now - when >= Delta::ZERO;
-
-            state.next_trim = Some(if due { next } else { when });
-            if due {
-                for (shelf, idle) in state.shelves.iter_mut().zip(&mut idle) {
-                    *idle = shelf.idle;
-                    shelf.idle = shelf.ready();
-                }
-            }
-            (due, idle)
-        };
-
-        if due {
-            for ((n, order), idle) in BLOCK_ORDERS.iter().enumerate().zip(idle) {
-                let mut remaining = idle << order;
-
-                for kind in [Kind::Dirty, Kind::Zeroed] {
-                    while remaining > 0 {
-                        let freed = self.free(n, kind, remaining);
-
-                        if freed == 0 {
-                            break;
-                        }
-                        remaining = remaining.saturating_sub(freed);
-                        self.ledger.note_trimmed(freed);
-                        task::rest();
-                    }
-                }
-            }
-        }
-
-        let mut state = self.state.lock();
-
-        if state.is_empty() {
-            state.next_trim = None;
-        }
-        state.next_trim.map(|when| when - now)
-    }
 }
 
 /// Which blocks of a shelf.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Dirty,
     Zeroed,
 }
 
 /// Returns how many blocks of an order are zeroed, allocated or freed in one go.
-fn portion(order: u32) -> usize {
+pub(super) fn portion(order: u32) -> usize {
     (PORTION_PAGES >> order).clamp(1, BATCH)
 }

@@ -5,26 +5,190 @@
 //! Zeroing, which may take long and can wait, has a thread of the lowest priority. Giving back what
 //! is idle does not stand behind that: it is done at the priority of everybody else.
 
-use super::node_pool::{
-    NodePool,
-    Work, //
+use super::{
+    delivery::{
+        Delivery,
+        Work, //
+    },
+    ledger::bytes,
+    node_pool::{
+        portion,
+        Kind,
+        NodePool, //
+    },
+    orders::{
+        BLOCK_ORDERS,
+        MAX_ORDERS, //
+    }, //
 };
 use crate::abstractions::{
-    mm::numa::Node,
+    mm::{
+        block::Block,
+        block_stack::BlockStack,
+        numa::Node, //
+    },
     sync::{
         delayed_work::DelayedWork,
         worker::{
             Background,
             Worker, //
         }, //
-    }, //
+    },
+    task, //
 };
 use core::ops::Deref;
 use kernel::{
     prelude::*,
     sync::Arc,
-    time::Delta, //
+    time::{
+        Delta,
+        Instant, //
+    }, //
 };
+
+impl NodePool {
+    /// Zeroes a portion. Returns what there is to do then, or [`None`] if nothing was to be zeroed.
+    fn zero_some(&self) -> Option<Work> {
+        for (n, order) in BLOCK_ORDERS.iter().enumerate() {
+            let mut blocks = self.state.lock().shelf(n).dirty.take(portion(order));
+            let mut zeroed = BlockStack::new(order);
+
+            if blocks.len() == 0 {
+                continue;
+            }
+            while let Some(block) = blocks.pop() {
+                let nr_pages = block.nr_pages();
+                // One that is not fit any more goes back. A kernel thread gets no signal that could
+                // end the zeroing.
+                let block = block.recheck().ok();
+                let block = block.and_then(|block| block.zero().ok());
+
+                match block.map(|block| zeroed.push(block.keep())) {
+                    Some(Ok(())) => self.ledger.note_zeroed_background(nr_pages),
+                    _ => self.taken(nr_pages),
+                }
+            }
+
+            let came = zeroed.nr_pages();
+            let trimming = {
+                let mut state = self.state.lock();
+
+                state.shelf(n).zeroed.append(zeroed);
+                // While these were in nobody's sight, there may have been nothing else to trim.
+                came > 0 && state.plan_trim(self.ledger.trim())
+            };
+
+            self.shed(came);
+            return Some(Work {
+                zeroing: false,
+                trimming,
+            });
+        }
+        None
+    }
+
+    /// Gets a portion of the blocks that are wanted in advance, as far as memory is free at once.
+    /// Returns what there is to do then, or [`None`] if none are wanted.
+    fn refill_some(&self) -> Option<Work> {
+        for (n, order) in BLOCK_ORDERS.iter().enumerate() {
+            let nr_blocks = {
+                let mut state = self.state.lock();
+                let shelf = state.shelf(n);
+                let missing = shelf.wanted.saturating_sub(shelf.ready());
+
+                if missing == 0 {
+                    shelf.wanted = 0;
+                }
+                missing.min(portion(order))
+            };
+
+            if nr_blocks == 0 {
+                continue;
+            }
+
+            let Some(mut delivery) = Delivery::of(1 << order) else {
+                continue;
+            };
+
+            for _ in 0..nr_blocks {
+                if !self.ledger.reserve_all(1 << order) {
+                    break;
+                }
+
+                let block = Block::alloc_on_node(self.node, order).ok();
+
+                if block.is_none_or(|block| delivery.add_zeroed(block.keep()).is_err()) {
+                    self.ledger.release(1 << order);
+                    break;
+                }
+            }
+
+            let got = delivery.nr_pages();
+
+            self.ledger.refilled.add(bytes(got));
+            let work = self.put(delivery);
+
+            if got >> order < nr_blocks {
+                self.state.lock().shelf(n).wanted = 0;
+            }
+            return Some(work);
+        }
+        None
+    }
+
+    /// Frees what nobody has needed since this was last done, when it is due. Returns after what
+    /// time it is due again, or [`None`] if nothing is left.
+    fn trim(&self) -> Option<Delta> {
+        let now = Instant::now();
+        let (due, idle) = {
+            let mut state = self.state.lock();
+            let mut idle = [0; MAX_ORDERS];
+            let next = now + self.ledger.trim();
+
+            // The time may be shorter than it was.
+            let when = match state.next_trim {
+                Some(when) if when - next < Delta::ZERO => when,
+                _ => next,
+            };
+            let due = now - when >= Delta::ZERO;
+
+            state.next_trim = Some(if due { next } else { when });
+            if due {
+                for (shelf, idle) in state.shelves.iter_mut().zip(&mut idle) {
+                    *idle = shelf.idle;
+                    shelf.idle = shelf.ready();
+                }
+            }
+            (due, idle)
+        };
+
+        if due {
+            for ((n, order), idle) in BLOCK_ORDERS.iter().enumerate().zip(idle) {
+                let mut remaining = idle << order;
+
+                for kind in [Kind::Dirty, Kind::Zeroed] {
+                    while remaining > 0 {
+                        let freed = self.free(n, kind, remaining);
+
+                        if freed == 0 {
+                            break;
+                        }
+                        remaining = remaining.saturating_sub(freed);
+                        self.ledger.note_trimmed(freed);
+                        task::rest();
+                    }
+                }
+            }
+        }
+
+        let mut state = self.state.lock();
+
+        if state.is_empty() {
+            state.next_trim = None;
+        }
+        state.next_trim.map(|when| when - now)
+    }
+}
 
 /// Gives back what nobody has needed.
 struct Trimming(Arc<NodePool>);
