@@ -21,6 +21,7 @@ mod attachment;
 mod attachments;
 mod demands;
 mod export;
+mod idle;
 mod room;
 mod seen_devices;
 mod tables;
@@ -41,6 +42,7 @@ use crate::{
             }, //
         },
         dma_buf::{
+            export::ExporterOps,
             exporter::Exporter,
             requests::{
                 Lent,
@@ -51,7 +53,6 @@ use crate::{
                 Vmapped, //
             },
             resv::ResvHeld,
-            vtable::ExporterOps,
             DmaBuf, //
         },
         mm::{

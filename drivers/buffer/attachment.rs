@@ -31,6 +31,7 @@
 
 use super::{
     demands::Demands,
+    idle::Idle,
     tables::Tables,
     Export, //
 };
@@ -67,10 +68,6 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::{
-        Instant,
-        Monotonic, //
-    }, //
 };
 
 /// Why a buffer was not mapped.
@@ -93,44 +90,6 @@ impl From<MapError> for Error {
             MapError::NoAddresses => ENOMEM,
             MapError::Other(error) => error,
         }
-    }
-}
-
-/// Whether a mapping is kept that nobody uses, to be read without a lock.
-///
-/// Changed under that of the [`Tables`]. What a reader finds may be out of date.
-struct Idle {
-    is_kept: Atomic<bool>,
-    /// The number of the [`DomainId`] where it has its addresses.
-    domain: Atomic<usize>,
-    /// When it became idle, in about microseconds since `begin`.
-    since: Atomic<usize>,
-    begin: Instant<Monotonic>,
-}
-
-impl Idle {
-    fn new() -> Self {
-        Self {
-            is_kept: Atomic::new(false),
-            domain: Atomic::new(0),
-            since: Atomic::new(0),
-            begin: Instant::now(),
-        }
-    }
-
-    fn now(&self) -> usize {
-        // Of 1024 ns each, so that 32 bits do for an hour.
-        (self.begin.elapsed().as_nanos() >> 10) as usize
-    }
-
-    fn begin(&self, domain: DomainId) {
-        self.domain.store(domain.number(), Relaxed);
-        self.since.store(self.now(), Relaxed);
-        self.is_kept.store(true, Relaxed);
-    }
-
-    fn end(&self) {
-        self.is_kept.store(false, Relaxed);
     }
 }
 
@@ -374,7 +333,7 @@ impl Attachment {
     pub(super) fn describe(&self) -> AttachmentDescription {
         let tables = self.tables.lock();
         let maps = tables.outstanding();
-        let is_kept = self.idle.is_kept.load(Relaxed);
+        let is_kept = self.idle.is_kept();
 
         tables.demands.describe(&self.device, maps, is_kept)
     }
@@ -401,19 +360,13 @@ impl Attachment {
 
     /// Tells, without a lock, whether a mapping is kept in a domain of an IOMMU that nobody uses.
     pub(super) fn is_kept_in(&self, domain: DomainId) -> bool {
-        self.idle.is_kept.load(Relaxed)
-            && DomainId::from_number(self.idle.domain.load(Relaxed)) == domain
+        self.idle.is_kept_in(domain)
     }
 
     /// Returns, without a lock, for how many microseconds, about, a mapping is kept that nobody
     /// uses.
     pub(super) fn idle_age(&self) -> Option<usize> {
-        let since = self.idle.since.load(Relaxed);
-
-        self.idle
-            .is_kept
-            .load(Relaxed)
-            .then(|| self.idle.now().wrapping_sub(since))
+        self.idle.age()
     }
 
     /// Tells whether it is of a buffer of `export`.

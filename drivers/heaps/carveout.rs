@@ -14,11 +14,11 @@ use crate::{
         },
         block_list::{
             BlockList,
-            Home,
-            Returned, //
+            Home, //
         },
         cma::CmaArea,
         contiguous::ContiguousMemory, //
+        returned::Returned,
     },
     heap_core::{
         Heap,

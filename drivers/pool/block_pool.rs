@@ -29,13 +29,15 @@ use crate::abstractions::{
         },
         block_list::{
             BlockList,
-            Home,
-            Returned,
-            ReturnedBlock, //
+            Home, //
         },
         meminfo,
         numa::Node,
         oom::OutOfMemory, //
+        returned::{
+            Returned,
+            ReturnedBlock, //
+        },
     },
     task, //
 };

@@ -13,7 +13,8 @@ use crate::abstractions::mm::{
     block_stack::BlockStack, //
 };
 
-/// Blocks of one order on their way to a [`NodePool`](super::node_pool::NodePool), in room that the ledger has granted.
+/// Blocks of one order on their way to a [`NodePool`](super::node_pool::NodePool), in room that the
+/// ledger has granted.
 pub(super) struct Delivery {
     pub(super) n: usize,
     pub(super) zeroed: BlockStack<Kept<Zeroed>>,

@@ -38,13 +38,15 @@ use crate::abstractions::{
         },
         block_list::{
             BlockList,
-            Home,
-            Returned,
-            ReturnedBlock, //
+            Home, //
         },
         cma::CmaArea,
         contiguous::ContiguousMemory,
         oom::OutOfMemory, //
+        returned::{
+            Returned,
+            ReturnedBlock, //
+        },
     },
     sync::delayed_work::DelayedWork, //
 };

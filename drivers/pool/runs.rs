@@ -12,8 +12,8 @@ use crate::abstractions::{
             Block,
             Dirty, //
         },
-        block_list::ReturnedBlock,
         contiguous::ContiguousMemory, //
+        returned::ReturnedBlock,
     },
     sync::worker::Background,
     task, //

@@ -8,17 +8,18 @@
 //!
 //! - [`DmaBuf`]: a `struct dma_buf`, counted as `kernel` counts C's objects;
 //! - [`exporter`]: who decides about the memory behind one (`struct dma_buf_ops`), what it is asked
-//!   ([`requests`]), and how C asks ([`vtable`]);
+//!   ([`requests`]), how C asks (`vtable`), and how it gets its dma-buf ([`export`]);
 //! - [`importer`]: who attaches a device to one, maps it or has it in kernel addresses
 //!   (`struct dma_buf_attachment`);
 //! - [`resv`]: the lock that stands above most of that (`struct dma_resv`).
 
+pub(crate) mod export;
 pub(crate) mod exporter;
 #[allow(dead_code, reason = "for the test importer, which shares these files")]
 pub(crate) mod importer;
 pub(crate) mod requests;
 pub(crate) mod resv;
-pub(crate) mod vtable;
+mod vtable;
 
 use crate::abstractions::bindings;
 use core::{

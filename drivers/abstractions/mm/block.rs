@@ -19,16 +19,14 @@ use crate::abstractions::{
     bindings,
     mm::{
         contiguous::ContiguousMemory,
-        numa::Node, //
+        numa::Node,
+        pages::Pages, //
     },
     task, //
 };
 use core::{
     marker::PhantomData,
-    mem::{
-        self,
-        ManuallyDrop, //
-    },
+    mem::ManuallyDrop,
     num::NonZero,
     ptr::NonNull, //
 };
@@ -40,7 +38,7 @@ use kernel::{
 };
 
 /// As many pages as have a length in bytes.
-const MAX_PAGES: usize = usize::MAX >> PAGE_SHIFT;
+pub(super) const MAX_PAGES: usize = usize::MAX >> PAGE_SHIFT;
 
 /// State of a block: every byte is zero, and nobody but the owner can reach it.
 pub(crate) enum Zeroed {}
@@ -73,69 +71,6 @@ pub(crate) enum Payer {
     Cgroup,
 }
 
-/// A run of physically adjacent pages, owned.
-///
-/// # Invariants
-///
-/// - `first` points to the `struct page` of the first of `nr_pages` adjacent pages, which this
-///   value owns and gives back on drop.
-/// - If `memory` is [`None`], they come from the page allocator as one block of order
-///   `ilog2(nr_pages)`; else they were allocated from there, which takes any part of an allocation
-///   back.
-/// - `nr_pages * PAGE_SIZE` fits `usize`.
-struct Pages {
-    first: NonNull<bindings::page>,
-    memory: Option<Arc<ContiguousMemory>>,
-    nr_pages: NonZero<u32>,
-}
-
-impl Pages {
-    /// Tells how many pages from the first on are ours alone and not broken. All of a block of the
-    /// page allocator's has one count of references, and its pages are looked at only if any of the
-    /// machine's has broken since it was started.
-    fn fit(&self) -> usize {
-        let first = self.first.as_ptr();
-        let nr_pages = self.nr_pages.get() as usize;
-
-        if self.memory.is_none() && nr_pages > 1 {
-            // SAFETY: By the type invariants, the pages are one block of the page allocator's.
-            unsafe { bindings::rust_dma_heap_folio_pages_fit(first, nr_pages) }
-        } else {
-            // SAFETY: By the type invariants, the pages are valid.
-            unsafe { bindings::rust_dma_heap_pages_fit(first, nr_pages) }
-        }
-    }
-
-    /// Tells whether it is a block with a broken page that the page allocator would hand out again:
-    /// it looks at what comes back as a single page only. Wraps `PageHWPoison()`.
-    fn is_broken_block(&self) -> bool {
-        let nr_pages = self.nr_pages.get() as usize;
-
-        if self.memory.is_some() || nr_pages == 1 {
-            return false;
-        }
-        // SAFETY: By the type invariants, the pages are valid.
-        unsafe { bindings::rust_dma_heap_pages_are_broken(self.first.as_ptr(), nr_pages) }
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        match &self.memory {
-            // SAFETY: By the type invariants, the pages were allocated from there, and are ours.
-            Some(memory) => unsafe {
-                memory.release_pages(self.first, self.nr_pages.get() as usize)
-            },
-            None if self.is_broken_block() => pr_warn!(
-                "{} pages are no longer used: the hardware reported a fault in one of them\n",
-                self.nr_pages.get()
-            ),
-            // SAFETY: By the type invariants, the pages are one block of this order, and ours.
-            None => unsafe { bindings::__free_pages(self.first.as_ptr(), self.nr_pages.ilog2()) },
-        }
-    }
-}
-
 /// A run of physically adjacent pages in state `S`.
 ///
 /// # Invariants
@@ -143,8 +78,8 @@ impl Drop for Pages {
 /// If `S` is [`Zeroed`] or [`Kept<Zeroed>`], every byte is zero and nobody else can write the
 /// pages.
 pub(crate) struct Block<S> {
-    pages: Pages,
-    _state: PhantomData<S>,
+    pub(super) pages: Pages,
+    pub(super) _state: PhantomData<S>,
 }
 
 // SAFETY: Pages are not bound to a task or CPU, and `Block` owns them.
@@ -385,77 +320,6 @@ impl<S> Block<S> {
     /// Notes that the block is kept from now on.
     pub(crate) fn keep(self) -> Block<Kept<S>> {
         self.into_state()
-    }
-
-    /// Splits the block after its first `nr_pages` pages.
-    ///
-    /// Returns the block itself if one part would be empty, or if it is of the page allocator's,
-    /// which takes it back only as a whole.
-    pub(crate) fn split(mut self, nr_pages: usize) -> Result<(Self, Self), Self> {
-        let Some((length, rest)) = self.lengths_of_parts(nr_pages) else {
-            return Err(self);
-        };
-        let behind = Self {
-            pages: Pages {
-                first: self.page(length.get()),
-                memory: self.pages.memory.clone(),
-                nr_pages: rest,
-            },
-            _state: PhantomData,
-        };
-
-        // INVARIANT: The parts share the pages between them, all of them from there.
-        self.pages.nr_pages = length;
-        Ok((self, behind))
-    }
-
-    fn lengths_of_parts(&self, nr_pages: usize) -> Option<(NonZero<u32>, NonZero<u32>)> {
-        self.pages.memory.as_ref()?;
-
-        let first = NonZero::new(u32::try_from(nr_pages).ok()?)?;
-        let rest = NonZero::new(self.pages.nr_pages.get().checked_sub(first.get())?)?;
-
-        Some((first, rest))
-    }
-
-    /// Tells whether both blocks are of the same contiguous area and make up one run, in either
-    /// order.
-    pub(crate) fn adjoins(&self, other: &Self) -> bool {
-        self.is_from_where(other) && (self.leads_to(other) || other.leads_to(self))
-    }
-
-    fn is_from_where(&self, other: &Self) -> bool {
-        match (&self.pages.memory, &other.pages.memory) {
-            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
-            _ => false,
-        }
-    }
-
-    fn leads_to(&self, other: &Self) -> bool {
-        self.pfn() + self.nr_pages() == other.pfn()
-    }
-
-    /// Joins two blocks that adjoin. Returns both if they do not.
-    pub(crate) fn join(self, other: Self) -> Result<Self, (Self, Self)> {
-        let sum = self
-            .pages
-            .nr_pages
-            .checked_add(other.pages.nr_pages.get())
-            .filter(|sum| self.adjoins(&other) && sum.get() as usize <= MAX_PAGES);
-        let Some(nr_pages) = sum else {
-            return Err((self, other));
-        };
-        let (mut joined, mut rest) = if self.leads_to(&other) {
-            (self, other)
-        } else {
-            (other, self)
-        };
-
-        // INVARIANT: The rest's pages follow, are from the same area, and belong to this value now.
-        joined.pages.nr_pages = nr_pages;
-        drop(rest.pages.memory.take());
-        mem::forget(rest);
-        Ok(joined)
     }
 
     /// Takes the block for a stack of its order, as the pointer to its first page.

@@ -6,11 +6,10 @@ use crate::abstractions::mm::{
     block::{
         Block,
         Dirty,
-        Kept,
         Zeroed, //
     },
     gfp::GFP_KERNEL_MAYFAIL,
-    numa::Node, //
+    returned::Returned, //
 };
 use core::{
     mem,
@@ -36,23 +35,23 @@ pub(crate) trait Home: Send + Sync {
 }
 
 /// A block of a buffer.
-struct Shown {
-    block: Block<Dirty>,
+pub(super) struct Shown {
+    pub(super) block: Block<Dirty>,
     /// Which page of the buffer is the block's first.
     first: u32,
     /// Whether anybody had a way to write the block.
-    writable: Atomic<bool>,
+    pub(super) writable: Atomic<bool>,
 }
 
 /// The blocks of a list. Many buffers have but one: small ones, and contiguous ones.
-enum Blocks {
+pub(super) enum Blocks {
     None,
     One(Shown),
     Many(KVVec<Shown>),
 }
 
 impl Blocks {
-    fn as_slice(&self) -> &[Shown] {
+    pub(super) fn as_slice(&self) -> &[Shown] {
         match self {
             Self::None => &[],
             Self::One(shown) => slice::from_ref(shown),
@@ -77,7 +76,7 @@ impl Blocks {
         Ok(())
     }
 
-    fn for_each(self, take: impl FnMut(Shown)) {
+    pub(super) fn for_each(self, take: impl FnMut(Shown)) {
         match self {
             Self::None => (),
             Self::One(shown) => Some(shown).into_iter().for_each(take),
@@ -257,79 +256,6 @@ impl Drop for BlockList {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
             home.take_back(self.take_out());
-        }
-    }
-}
-
-/// The blocks of a buffer that nobody uses any more.
-pub(crate) struct Returned {
-    blocks: Blocks,
-    all_writable: bool,
-}
-
-impl Returned {
-    /// Returns the length in pages.
-    pub(crate) fn nr_pages(&self) -> usize {
-        self.blocks
-            .as_slice()
-            .iter()
-            .map(|shown| shown.block.nr_pages())
-            .sum()
-    }
-
-    /// Returns how long the first block is, in pages: the longest one, as lists are filled.
-    pub(crate) fn longest(&self) -> usize {
-        let first = self.blocks.as_slice().first();
-
-        first.map_or(0, |shown| shown.block.nr_pages())
-    }
-
-    /// Hands the blocks over one by one.
-    pub(crate) fn for_each(self, mut take: impl FnMut(ReturnedBlock)) {
-        self.blocks.for_each(|shown| {
-            let block = shown.block.keep();
-
-            take(if self.all_writable || shown.writable.load(Relaxed) {
-                ReturnedBlock::Dirty(block)
-            } else {
-                // SAFETY: By the type invariants of `BlockList`, the block was zeroed and nobody
-                // could write it since.
-                ReturnedBlock::Zeroed(unsafe { block.assume_zeroed() })
-            });
-        });
-    }
-}
-
-/// One of them.
-pub(crate) enum ReturnedBlock {
-    /// Nobody could write it.
-    Zeroed(Block<Kept<Zeroed>>),
-    /// Somebody could, whether or not they did.
-    Dirty(Block<Kept<Dirty>>),
-}
-
-impl ReturnedBlock {
-    /// Returns the length in pages.
-    pub(crate) fn nr_pages(&self) -> usize {
-        match self {
-            Self::Zeroed(block) => block.nr_pages(),
-            Self::Dirty(block) => block.nr_pages(),
-        }
-    }
-
-    /// Returns the NUMA node that the pages are of.
-    pub(crate) fn node(&self) -> Node {
-        match self {
-            Self::Zeroed(block) => block.node(),
-            Self::Dirty(block) => block.node(),
-        }
-    }
-
-    /// Forgets what is known of the contents.
-    pub(crate) fn into_dirty(self) -> Block<Kept<Dirty>> {
-        match self {
-            Self::Zeroed(block) => block.into_dirty(),
-            Self::Dirty(block) => block,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 //! Memory: pages by the block, where they come from, and where they are shown.
 //!
-//! - [`block`], [`block_list`], [`block_stack`]: runs of pages that know whether they are zeroed
-//!   (`alloc_pages()`, `struct page`);
+//! - [`block`], [`block_list`], [`block_stack`], [`returned`]: runs of pages that know whether they
+//!   are zeroed (`alloc_pages()`, `struct page`);
 //! - [`contiguous`], [`cma`], [`reserved_memory`]: areas for runs of any length (`cma_alloc()`,
 //!   `struct reserved_mem`);
 //! - [`numa`], [`meminfo`], [`gfp`]: nodes, sums and flags;
@@ -15,6 +15,7 @@
 
 pub(crate) mod block;
 pub(crate) mod block_list;
+mod block_runs;
 pub(crate) mod block_stack;
 pub(crate) mod cma;
 pub(crate) mod contiguous;
@@ -24,7 +25,9 @@ pub(crate) mod kernel_mapping;
 pub(crate) mod meminfo;
 pub(crate) mod numa;
 pub(crate) mod oom;
+mod pages;
 pub(crate) mod pfn_map;
 mod reserved_memory;
+pub(crate) mod returned;
 pub(crate) mod shrinker;
 pub(in crate::abstractions) mod user_mapping;

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs of pages, and where they go back to.
+
+use crate::abstractions::{
+    bindings,
+    mm::contiguous::ContiguousMemory, //
+};
+use core::{
+    num::NonZero,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A run of physically adjacent pages, owned.
+///
+/// # Invariants
+///
+/// - `first` points to the `struct page` of the first of `nr_pages` adjacent pages, which this
+///   value owns and gives back on drop.
+/// - If `memory` is [`None`], they come from the page allocator as one block of order
+///   `ilog2(nr_pages)`; else they were allocated from there, which takes any part of an allocation
+///   back.
+/// - `nr_pages * PAGE_SIZE` fits `usize`.
+pub(super) struct Pages {
+    pub(super) first: NonNull<bindings::page>,
+    pub(super) memory: Option<Arc<ContiguousMemory>>,
+    pub(super) nr_pages: NonZero<u32>,
+}
+
+impl Pages {
+    /// Tells how many pages from the first on are ours alone and not broken. All of a block of the
+    /// page allocator's has one count of references, and its pages are looked at only if any of the
+    /// machine's has broken since it was started.
+    pub(super) fn fit(&self) -> usize {
+        let first = self.first.as_ptr();
+        let nr_pages = self.nr_pages.get() as usize;
+
+        if self.memory.is_none() && nr_pages > 1 {
+            // SAFETY: By the type invariants, the pages are one block of the page allocator's.
+            unsafe { bindings::rust_dma_heap_folio_pages_fit(first, nr_pages) }
+        } else {
+            // SAFETY: By the type invariants, the pages are valid.
+            unsafe { bindings::rust_dma_heap_pages_fit(first, nr_pages) }
+        }
+    }
+
+    /// Tells whether it is a block with a broken page that the page allocator would hand out again:
+    /// it looks at what comes back as a single page only. Wraps `PageHWPoison()`.
+    fn is_broken_block(&self) -> bool {
+        let nr_pages = self.nr_pages.get() as usize;
+
+        if self.memory.is_some() || nr_pages == 1 {
+            return false;
+        }
+        // SAFETY: By the type invariants, the pages are valid.
+        unsafe { bindings::rust_dma_heap_pages_are_broken(self.first.as_ptr(), nr_pages) }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        match &self.memory {
+            // SAFETY: By the type invariants, the pages were allocated from there, and are ours.
+            Some(memory) => unsafe {
+                memory.release_pages(self.first, self.nr_pages.get() as usize)
+            },
+            None if self.is_broken_block() => pr_warn!(
+                "{} pages are no longer used: the hardware reported a fault in one of them\n",
+                self.nr_pages.get()
+            ),
+            // SAFETY: By the type invariants, the pages are one block of this order, and ours.
+            None => unsafe { bindings::__free_pages(self.first.as_ptr(), self.nr_pages.ilog2()) },
+        }
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+/* dma-bufs and their lock. Part of ../helpers.c. */
+
+unsigned long rust_dma_heap_dma_buf_inode(const struct dma_buf *dma_buf)
+{
+	return file_inode(dma_buf->file)->i_ino;
+}
+
+void rust_dma_heap_get_dma_buf(struct dma_buf *dma_buf)
+{
+	get_dma_buf(dma_buf);
+}
+
+void rust_dma_heap_dma_resv_lock(struct dma_resv *resv)
+{
+	/* Without a context, nothing can fail. */
+	dma_resv_lock(resv, NULL);
+}
+
+void rust_dma_heap_dma_resv_unlock(struct dma_resv *resv)
+{
+	dma_resv_unlock(resv);
+}
+
+void rust_dma_heap_memcpy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+}
