@@ -16,7 +16,8 @@ use kernel::{
 
 /// Whether a mapping is kept that nobody uses, to be read without a lock.
 ///
-/// Changed under that of the [`Tables`](super::tables::Tables). What a reader finds may be out of date.
+/// Changed under that of the [`Tables`](super::tables::Tables). What a reader finds may be out of
+/// date.
 pub(super) struct Idle {
     is_kept: Atomic<bool>,
     /// The number of the [`DomainId`] where it has its addresses.

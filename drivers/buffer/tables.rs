@@ -122,15 +122,18 @@ impl Tables {
         self.primary = Primary::Mapped(table);
     }
 
-    /// Ends the mapping, if there is one that no importer uses. Returns whether there was.
+    /// Ends the mapping, if there is one that nobody uses. Returns whether there was.
     pub(super) fn end_idle_mapping(&mut self, end: End) -> bool {
         if self.is_outstanding() {
             return false;
         }
         match self.take() {
             Primary::Mapped(table) => {
-                self.primary = end(table).map_or(Primary::Gone, Primary::Unmapped);
-                true
+                let unmapped = end(table);
+                let has_ended = unmapped.is_some();
+
+                self.primary = unmapped.map_or(Primary::Gone, Primary::Unmapped);
+                has_ended
             }
             other => {
                 self.primary = other;

@@ -5,24 +5,27 @@
 //! Each takes and returns six 64-bit words, `_IOWR('I', number, __u64[6])`, so that 32-bit callers
 //! need no translation:
 //!
-//! | number | takes | returns | |---|---|---| | 0 `DEVICE` | DMA mask, longest segment, segment
-//! boundary mask; 0 for unset | | | 1 `ATTACH` | file descriptor of a dma-buf | attachment | | 2
-//! `MAP` | attachment, direction | mapping, number of ranges, nanoseconds of the map alone | | 3
-//! `RANGE` | mapping, index | DMA address, length | | 4 `DMA_READ`, 5 `DMA_WRITE` | mapping,
-//! offset, length, memory of the caller | | | 6 `VMAP` | file descriptor of a dma-buf | vmap | | 7
-//! `VMAP_READ`, 8 `VMAP_WRITE` | vmap, offset, length, memory of the caller | | | 9 `RELEASE` |
-//! attachment, mapping, vmap or page: detaches, unmaps, vunmaps, puts | nanoseconds of that alone |
-//! | 10 `BEGIN_CPU_ACCESS`, 11 `END_CPU_ACCESS` | file descriptor of a dma-buf, direction | | | 12
-//! `TIME_VMAPS` | file descriptor of a dma-buf, cycles | nanoseconds of all cycles | | 13 `EDU` |
-//! number of an edu device, which becomes the file's | | | 14 `LOAD`, 15 `STORE` | mapping, offset,
-//! offset in the device, length | | | 16 `LOAD_AT`, 17 `STORE_AT` | DMA address, offset in the
-//! device, length | | | 18 `TIME_MAPS` | file descriptor of a dma-buf, direction, attachments,
-//! cycles | nanoseconds of the first cycle, of the others | | 19 `CPU_SUM` | vmap, offset, length |
-//! sum of the 64-bit words there, nanoseconds of that and its bracket | | 20 `TRY_MAP` |
-//! attachment, direction | 0 or the errno, nanoseconds of the map alone | | 21 `KEEP_ATTACHMENTS` |
-//! | | | 22 `STORE_AND_DETACH` | attachment, DMA address, offset in the device, length, nanoseconds
-//! | nanoseconds to the end of the detaching, of the transfer | | 23 `HOLD_PAGE` | mapping, offset
-//! | page |
+//! | number | takes | returns |
+//! |---|---|---|
+//! | 0 `DEVICE` | DMA mask, longest segment, segment boundary mask; 0 for unset | |
+//! | 1 `ATTACH` | file descriptor of a dma-buf | attachment |
+//! | 2 `MAP` | attachment, direction | mapping, number of ranges, nanoseconds of the map alone |
+//! | 3 `RANGE` | mapping, index | DMA address, length |
+//! | 4 `DMA_READ`, 5 `DMA_WRITE` | mapping, offset, length, memory of the caller | |
+//! | 6 `VMAP` | file descriptor of a dma-buf | vmap |
+//! | 7 `VMAP_READ`, 8 `VMAP_WRITE` | vmap, offset, length, memory of the caller | |
+//! | 9 `RELEASE` | attachment, mapping, vmap or page: detaches, unmaps, vunmaps, puts | nanoseconds of that alone |
+//! | 10 `BEGIN_CPU_ACCESS`, 11 `END_CPU_ACCESS` | file descriptor of a dma-buf, direction | |
+//! | 12 `TIME_VMAPS` | file descriptor of a dma-buf, cycles | nanoseconds of all cycles |
+//! | 13 `EDU` | number of an edu device, which becomes the file's | |
+//! | 14 `LOAD`, 15 `STORE` | mapping, offset, offset in the device, length | |
+//! | 16 `LOAD_AT`, 17 `STORE_AT` | DMA address, offset in the device, length | |
+//! | 18 `TIME_MAPS` | file descriptor of a dma-buf, direction, attachments, cycles | nanoseconds of the first cycle, of the others |
+//! | 19 `CPU_SUM` | vmap, offset, length | sum of the 64-bit words there, nanoseconds of that and its bracket |
+//! | 20 `TRY_MAP` | attachment, direction | 0 or the errno, nanoseconds of the map alone |
+//! | 21 `KEEP_ATTACHMENTS` | | |
+//! | 22 `STORE_AND_DETACH` | attachment, DMA address, offset in the device, length, nanoseconds | nanoseconds to the end of the detaching, of the transfer |
+//! | 23 `HOLD_PAGE` | mapping, offset | page |
 //!
 //! `LOAD` has an edu device read memory, `STORE` write it. By address they need an IOMMU before the
 //! device, so that they reach nothing but what is mapped for it.

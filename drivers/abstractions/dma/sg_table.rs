@@ -82,9 +82,9 @@ impl State for Mapped {
 pub(crate) struct SgTable<S: State> {
     table: Opaque<bindings::sg_table>,
     device: ARef<Device>,
-    /// Of the mapping, or of the last one.
+    /// Of the mapping, or of the last one that was tried.
     direction: DataDirection,
-    /// Whether it ever had a mapping of its own.
+    /// Whether a mapping of its own was ever tried.
     was_mapped: bool,
     /// Keeps the pages in place for as long as a device may reach them.
     blocks: Arc<BlockList>,
@@ -293,7 +293,8 @@ impl SgTable<Mapped> {
     /// Ends the DMA mapping and makes what the device wrote visible to the CPU. Wraps
     /// `dma_unmap_sgtable()`.
     ///
-    /// Returns [`None`] if somebody else has the table, too: it ends with them.
+    /// Returns [`None`] if somebody else has the table, too: it ends with them, and nothing is synced.
+    /// A duplicate, which has no mapping of its own, just goes.
     pub(crate) fn unmap(this: Arc<Self>) -> Option<UnmappedTable> {
         Self::end(this, 0)
     }
@@ -380,7 +381,8 @@ impl<S: State> Unpin for SgTable<S> {}
 impl<S: State> Drop for SgTable<S> {
     fn drop(&mut self) {
         if S::IS_MAPPED && self.original.is_none() {
-            // A table that still has its mapping here was kept by its owner, who has synced it.
+            // Its owner has kept it, and synced it when it was last unmapped; or the device is
+            // detached in the middle of using it.
             // SAFETY: It has a mapping of its own, and goes.
             unsafe { self.end_mapping(bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong) };
         }

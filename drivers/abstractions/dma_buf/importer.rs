@@ -101,16 +101,18 @@ unsafe impl Sync for MappedAttachment {}
 impl MappedAttachment {
     /// Maps the whole buffer. Takes `resv` for that. May sleep.
     pub(crate) fn new(attachment: Arc<Attachment>, direction: DataDirection) -> Result<Self> {
-        let dma_buf = attachment.dma_buf.clone();
-        let resv = dma_buf.lock_resv();
+        // Goes after `resv` does: to detach takes that, too.
+        let kept = attachment.clone();
+        let resv = kept.dma_buf.lock_resv();
 
         Self::new_locked(attachment, direction, resv.held())
     }
 
     /// The same where `resv` of the dma-buf is held. Wraps `dma_buf_map_attachment()`.
     ///
-    /// Returns `EINVAL` if it is another dma-buf's.
-    pub(crate) fn new_locked(
+    /// Returns `EINVAL` if it is another dma-buf's. The attachment must have another reference: the
+    /// last one would wait for the lock.
+    fn new_locked(
         attachment: Arc<Attachment>,
         direction: DataDirection,
         resv: ResvHeld<'_>,

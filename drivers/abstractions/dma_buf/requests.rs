@@ -40,6 +40,7 @@ pub(crate) struct MapRequest<'a> {
 }
 
 /// A table that answers a [`MapRequest`]: the importer's until it is unmapped.
+#[must_use]
 pub(crate) struct Lent<'a>(pub(super) Arc<SgTable<Mapped>>, Tied<'a>);
 
 impl<'a> MapRequest<'a> {
@@ -73,8 +74,20 @@ pub(crate) struct MmapRequest<'a> {
     pub(super) _tied: Tied<'a>,
 }
 
-/// That the memory is shown to a process.
-pub(crate) struct Shown<'a>(Tied<'a>);
+/// That the memory can be shown to a process. It is, once the exporter has answered with this.
+#[must_use]
+pub(crate) struct Shown<'a> {
+    vma: VmaPfnMap<'a>,
+    blocks: &'a Arc<BlockList>,
+    _tied: Tied<'a>,
+}
+
+impl Shown<'_> {
+    /// Has the VMA hold the memory from now on.
+    pub(super) fn finish(self) {
+        self.vma.finish(self.blocks.clone());
+    }
+}
 
 impl<'a> MmapRequest<'a> {
     /// Shows the memory: all of it from the start, or each page when it is touched.
@@ -82,11 +95,16 @@ impl<'a> MmapRequest<'a> {
     /// Returns `EINVAL` for a private mapping, of which a write would silently leave the buffer.
     /// May sleep.
     pub(crate) fn show(self, at_once: bool) -> Result<Shown<'a>> {
-        // SAFETY: Nobody but this value, which ends here, has the VMA.
+        // SAFETY: The reference is the request's own, which ends here; who has the core ask does not
+        // look at it again, and somebody who has called `dma_buf_mmap()` must leave the flags alone.
         let vma = unsafe { VmaPfnMap::new(self.vma) }?;
 
-        user_mapping::map(vma, self.blocks, at_once)?;
-        Ok(Shown(PhantomData))
+        user_mapping::fill(&vma, self.blocks, at_once)?;
+        Ok(Shown {
+            vma,
+            blocks: self.blocks,
+            _tied: PhantomData,
+        })
     }
 }
 
@@ -99,6 +117,7 @@ pub(crate) struct VmapRequest<'a> {
 }
 
 /// A mapping that answers a [`VmapRequest`].
+#[must_use]
 pub(crate) struct Vmapped<'a>(pub(super) Arc<KernelMapping>, Tied<'a>);
 
 impl<'a> VmapRequest<'a> {

@@ -5,7 +5,8 @@
 //! C header: [`include/linux/dma-resv.h`](srctree/include/linux/dma-resv.h)
 //!
 //! The dma-buf core holds it when it has an exporter map, unmap, vmap or vunmap. What leans on that
-//! takes a [`ResvHeld`], so it cannot be called by anybody else.
+//! takes a [`ResvHeld`], so it cannot be called by somebody who holds the lock of no dma-buf;
+//! [`ResvHeld::is_of`] tells which one's it is.
 
 use crate::abstractions::{
     bindings,

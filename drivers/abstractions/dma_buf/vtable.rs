@@ -265,11 +265,13 @@ impl<T: Exporter> Vtable<T> {
             // SAFETY: The VMA is being set up, for this file.
             let vma = unsafe { VmaNew::from_raw(vma) };
 
-            exported.exporter.mmap(MmapRequest {
+            let shown = exported.exporter.mmap(MmapRequest {
                 vma,
                 blocks: &exported.blocks,
                 _tied: PhantomData,
             })?;
+
+            shown.finish();
             Ok(0)
         })
     }

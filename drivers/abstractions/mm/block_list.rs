@@ -263,9 +263,12 @@ impl Drop for BlockList {
 #[kunit_tests(rust_dma_heap_block_list)]
 mod tests {
     use super::*;
-    use crate::abstractions::mm::block::{
-        Effort,
-        Payer, //
+    use crate::abstractions::mm::{
+        block::{
+            Effort,
+            Payer, //
+        },
+        returned::ReturnedBlock, //
     };
 
     /// Blocks of 2, 1 and 1 pages.

@@ -137,17 +137,15 @@ impl<'a> VmaPfnMap<'a> {
     }
 
     /// Sets the operations: from now on the VMA, and each copy of it, holds a reference to
-    /// `target`.
-    pub(crate) fn finish<T: PfnMapped>(self, target: Arc<T>) {
+    /// `target`. To be called last: of a setup that fails, the C side would not call `close`.
+    pub(in crate::abstractions) fn finish<T: PfnMapped>(self, target: Arc<T>) {
         let vma = ManuallyDrop::new(self).0;
+        let table: &'static bindings::vm_operations_struct = &VmaOps::<T>::TABLE;
         let private_data = Arc::into_raw(target).cast_mut().cast();
 
         // SAFETY: The VMA is being set up and locked for writing. The operations are static, and
-        // the private data is what they expect. Nothing can fail after this, so `close` is called
-        // for it.
-        unsafe {
-            bindings::rust_dma_heap_vma_set_ops(vma.as_ptr(), &VmaOps::<T>::TABLE, private_data);
-        }
+        // the private data is what they expect.
+        unsafe { bindings::rust_dma_heap_vma_set_ops(vma.as_ptr(), table, private_data) };
     }
 }
 

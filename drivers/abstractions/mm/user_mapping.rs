@@ -27,8 +27,7 @@ use crate::abstractions::{
 };
 use kernel::{
     page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// The most pages that are mapped at one fault: 2 MiB, and never more than one page table holds.
@@ -200,16 +199,16 @@ impl PfnMapped for BlockList {
     }
 }
 
-/// Shows `blocks` in a VMA, from the page offset that the process asked for.
+/// Gets a VMA ready to show `blocks`, from the page offset that the process asked for.
 ///
 /// Maps nothing before it is touched, unless `at_once` says so, or the process locks its memory
 /// (`VM_LOCKED`): that one counts on never waiting for a page, so it gets all of them at once. What
 /// else asks for that (`MAP_POPULATE`, `mlock()`) is not told to drivers. May sleep.
 ///
 /// Returns `EINVAL` for a range that is not inside the buffer.
-pub(in crate::abstractions) fn map(
-    vma: VmaPfnMap<'_>,
-    blocks: &Arc<BlockList>,
+pub(in crate::abstractions) fn fill(
+    vma: &VmaPfnMap<'_>,
+    blocks: &BlockList,
     at_once: bool,
 ) -> Result {
     let (first, nr_pages) = (vma.first_page(), vma.nr_pages());
@@ -233,6 +232,5 @@ pub(in crate::abstractions) fn map(
             address += len;
         }
     }
-    vma.finish(blocks.clone());
     Ok(())
 }
