@@ -293,8 +293,8 @@ impl SgTable<Mapped> {
     /// Ends the DMA mapping and makes what the device wrote visible to the CPU. Wraps
     /// `dma_unmap_sgtable()`.
     ///
-    /// Returns [`None`] if somebody else has the table, too: it ends with them, and nothing is synced.
-    /// A duplicate, which has no mapping of its own, just goes.
+    /// Returns [`None`] if somebody else has the table, too: it ends with them, and nothing is
+    /// synced. A duplicate, which has no mapping of its own, just goes.
     pub(crate) fn unmap(this: Arc<Self>) -> Option<UnmappedTable> {
         Self::end(this, 0)
     }

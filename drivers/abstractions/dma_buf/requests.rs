@@ -95,8 +95,9 @@ impl<'a> MmapRequest<'a> {
     /// Returns `EINVAL` for a private mapping, of which a write would silently leave the buffer.
     /// May sleep.
     pub(crate) fn show(self, at_once: bool) -> Result<Shown<'a>> {
-        // SAFETY: The reference is the request's own, which ends here; who has the core ask does not
-        // look at it again, and somebody who has called `dma_buf_mmap()` must leave the flags alone.
+        // SAFETY: The reference is the request's own, which ends here; who has the core ask does
+        // not look at it again, and somebody who has called `dma_buf_mmap()` must leave the flags
+        // alone.
         let vma = unsafe { VmaPfnMap::new(self.vma) }?;
 
         user_mapping::fill(&vma, self.blocks, at_once)?;
