@@ -85,7 +85,7 @@ DEFINE_EVENT(rust_dma_heap_pool, dma_heap_pool_hit,
 DEFINE_EVENT(rust_dma_heap_pool, dma_heap_pool_miss,
 	TP_PROTO(const char *heap, u64 bytes), TP_ARGS(heap, bytes));
 
-/* Memory that somebody had written was zeroed, by the current task: a thread of the pool's or not. */
+/* Memory that somebody had written was zeroed, by the current task. */
 DEFINE_EVENT(rust_dma_heap_pool, dma_heap_pool_zero,
 	TP_PROTO(const char *heap, u64 bytes), TP_ARGS(heap, bytes));
 

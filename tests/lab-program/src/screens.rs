@@ -98,11 +98,11 @@ fn draw(screen: &Screen<'_>) -> Document {
                 .set("fill", PAPER),
         );
     for (number, line) in all.enumerate().filter(|(_, line)| !line.is_empty()) {
-        let mut text = Text::new(line)
+        // Spaces that no viewer puts together.
+        let mut text = Text::new(line.replace(' ', "\u{a0}"))
             .set("x", MARGIN)
             .set("y", MARGIN + (number + 1) as f64 * LINE - 5.0)
-            .set("fill", if number == 0 { PALE } else { colour(line) })
-            .set("style", "white-space:pre");
+            .set("fill", if number == 0 { PALE } else { colour(line) });
         if number > 0 && is_header(line) {
             text = text.set("font-weight", "bold");
         }
@@ -156,7 +156,11 @@ mod tests {
             .iter()
             .map(|screen| draw(screen).to_string())
             .collect();
-        let has = |part: &str| pictures.iter().any(|it| it.contains(part));
+        let has = |part: &str| {
+            pictures
+                .iter()
+                .any(|it| it.contains(&part.replace(' ', "\u{a0}")))
+        };
         assert!(has("$ dmaheap list") && has("system  &lt;1 MiB&gt;"));
         assert!(!has("<1 MiB>"), "{pictures:?}");
         assert!(has("font-weight=\"bold\"") && has("#e06c75"));
