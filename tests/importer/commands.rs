@@ -49,7 +49,6 @@
 
 use super::{
     abstractions::{
-        device::software_device::DmaSettings,
         dma::iommu,
         dma_buf::{
             importer::{
@@ -57,6 +56,7 @@ use super::{
                 MappedAttachment,
                 VmappedDmaBuf, //
             },
+            software_device::DmaSettings,
             DmaBuf, //
         }, //
     },

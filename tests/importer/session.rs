@@ -3,16 +3,16 @@
 //! What an open file of the test importer holds.
 
 use super::abstractions::{
-    device::software_device::{
-        DmaSettings,
-        HeldPage,
-        SoftwareDevice, //
-    },
     dma_buf::{
         importer::{
             Attachment,
             MappedAttachment,
             VmappedDmaBuf, //
+        },
+        software_device::{
+            DmaSettings,
+            HeldPage,
+            SoftwareDevice, //
         },
         DmaBuf, //
     },

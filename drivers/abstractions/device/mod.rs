@@ -7,16 +7,13 @@
 //! - [`class`], [`char_device`]: nodes in `/dev` (`struct class`, `struct cdev`);
 //! - [`sysfs`], [`kernel_attribute`], [`debugfs`]: files that show and set
 //!   (`struct device_attribute`, `struct kobj_attribute`);
-//! - [`bus_notifier`]: to be told when a device loses its driver (`struct notifier_block`);
-//! - [`software_device`]: a device without hardware, for tests.
+//! - [`bus_notifier`]: to be told when a device loses its driver (`struct notifier_block`).
 
 pub(crate) mod bus_notifier;
 pub(crate) mod char_device;
 pub(crate) mod class;
 pub(crate) mod debugfs;
 pub(crate) mod kernel_attribute;
-#[allow(dead_code, reason = "for the test importer, which shares these files")]
-pub(crate) mod software_device;
 pub(crate) mod sysfs;
 
 use crate::abstractions::bindings;

@@ -11,6 +11,7 @@
 //!   ([`requests`]), how C asks (`vtable`), and how it gets its dma-buf ([`export`]);
 //! - [`importer`]: who attaches a device to one, maps it or has it in kernel addresses
 //!   (`struct dma_buf_attachment`);
+//! - [`software_device`]: a device without hardware that is an importer, for tests;
 //! - [`resv`]: the lock that stands above most of that (`struct dma_resv`).
 
 pub(crate) mod export;
@@ -19,6 +20,8 @@ pub(crate) mod exporter;
 pub(crate) mod importer;
 pub(crate) mod requests;
 pub(crate) mod resv;
+#[allow(dead_code, reason = "for the test importer, which shares these files")]
+pub(crate) mod software_device;
 mod vtable;
 
 use crate::abstractions::bindings;
