@@ -9,8 +9,8 @@ use crate::abstractions::{
     },
     uapi::{
         self,
-        AttachmentDescription, //
-        ATTACHMENT_KEPT,
+        AttachmentDescription,
+        ATTACHMENT_KEPT, //
     }, //
 };
 use kernel::device::Device;

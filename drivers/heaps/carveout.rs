@@ -17,8 +17,8 @@ use crate::{
             Home, //
         },
         cma::CmaArea,
-        contiguous::ContiguousMemory, //
-        returned::Returned,
+        contiguous::ContiguousMemory,
+        returned::Returned, //
     },
     heap_core::{
         Heap,

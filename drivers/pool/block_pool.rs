@@ -33,11 +33,11 @@ use crate::abstractions::{
         },
         meminfo,
         numa::Node,
-        oom::OutOfMemory, //
+        oom::OutOfMemory,
         returned::{
             Returned,
             ReturnedBlock, //
-        },
+        }, //
     },
     task, //
 };

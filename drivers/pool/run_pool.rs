@@ -42,11 +42,11 @@ use crate::abstractions::{
         },
         cma::CmaArea,
         contiguous::ContiguousMemory,
-        oom::OutOfMemory, //
+        oom::OutOfMemory,
         returned::{
             Returned,
             ReturnedBlock, //
-        },
+        }, //
     },
     sync::delayed_work::DelayedWork, //
 };

@@ -12,8 +12,8 @@ use crate::abstractions::{
             Block,
             Dirty, //
         },
-        contiguous::ContiguousMemory, //
-        returned::ReturnedBlock,
+        contiguous::ContiguousMemory,
+        returned::ReturnedBlock, //
     },
     sync::worker::Background,
     task, //

@@ -61,8 +61,8 @@ use super::{
         }, //
     },
     edu::{
-        Claim, //
-        BUFFER_SIZE,
+        Claim,
+        BUFFER_SIZE, //
     },
     session::Session, //
 };
