@@ -13,7 +13,6 @@
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
-#include <linux/dma-resv.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>

@@ -22,7 +22,6 @@
 struct delayed_work;
 struct device;
 struct dma_buf;
-struct dma_resv;
 struct iommu_domain;
 struct kset;
 struct kthread_delayed_work;
@@ -150,8 +149,6 @@ u64 rust_dma_heap_iommu_last_address(struct device *dev, const struct iommu_doma
 /* dma-bufs: include/linux/dma-buf.h */
 unsigned long rust_dma_heap_dma_buf_inode(const struct dma_buf *dma_buf);
 void rust_dma_heap_get_dma_buf(struct dma_buf *dma_buf);
-void rust_dma_heap_dma_resv_lock(struct dma_resv *resv);
-void rust_dma_heap_dma_resv_unlock(struct dma_resv *resv);
 
 /* Bytes that others change meanwhile: include/linux/string.h */
 void rust_dma_heap_memcpy(void *to, const void *from, size_t len);

@@ -67,7 +67,7 @@ use kernel::{
         new_mutex,
         Arc,
         Mutex, //
-    },
+    }, //
 };
 
 /// Why a buffer was not mapped.

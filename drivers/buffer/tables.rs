@@ -25,9 +25,6 @@ enum Primary {
     Gone,
 }
 
-/// What an attachment had, with its mapping.
-pub(super) struct Ended(#[expect(dead_code, reason = "it is only dropped")] Primary);
-
 /// How a mapping is ended that nobody uses: [`SgTable::unmap`] or [`SgTable::unmap_synced`].
 type End = fn(Arc<SgTable<Mapped>>) -> Option<UnmappedTable>;
 
@@ -98,8 +95,9 @@ impl Tables {
     }
 
     /// Takes what is there for good. It ends when it is dropped.
-    pub(super) fn end(&mut self) -> Ended {
-        Ended(self.take())
+    #[must_use = "to be dropped after the lock"]
+    pub(super) fn end(&mut self) -> impl Sized {
+        self.take()
     }
 
     /// Takes the table, whose mapping, if it has one, ends: it was synced when it was last

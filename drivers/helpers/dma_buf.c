@@ -11,17 +11,6 @@ void rust_dma_heap_get_dma_buf(struct dma_buf *dma_buf)
 	get_dma_buf(dma_buf);
 }
 
-void rust_dma_heap_dma_resv_lock(struct dma_resv *resv)
-{
-	/* Without a context, nothing can fail. */
-	dma_resv_lock(resv, NULL);
-}
-
-void rust_dma_heap_dma_resv_unlock(struct dma_resv *resv)
-{
-	dma_resv_unlock(resv);
-}
-
 void rust_dma_heap_memcpy(void *to, const void *from, size_t len)
 {
 	memcpy(to, from, len);

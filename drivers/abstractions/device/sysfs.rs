@@ -55,6 +55,40 @@ pub(crate) trait TextAttribute: 'static {
     fn show(owner: &Self::Owner) -> &CStr;
 }
 
+/// How the C side has an attribute shown, and how it has it set.
+type Show = unsafe extern "C" fn(
+    *mut bindings::device,
+    *mut bindings::device_attribute,
+    *mut c_char,
+) -> isize;
+type Store = unsafe extern "C" fn(
+    *mut bindings::device,
+    *mut bindings::device_attribute,
+    *const c_char,
+    usize,
+) -> isize;
+
+/// Makes an attribute that everyone reads, and root writes if it can be set.
+#[allow(
+    clippy::needless_update,
+    reason = "lock debugging adds fields to `struct attribute`"
+)]
+const fn device_attribute(
+    name: &'static CStr,
+    show: Show,
+    store: Option<Store>,
+) -> bindings::device_attribute {
+    bindings::device_attribute {
+        attr: bindings::attribute {
+            name: kernel::str::as_char_ptr_in_const_context(name),
+            mode: if store.is_some() { 0o644 } else { 0o444 },
+            ..pin_init::zeroed()
+        },
+        __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 { show: Some(show) },
+        __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 { store },
+    }
+}
+
 /// The C side's view of a [`TextAttribute`] `A`.
 struct RawText<A>(PhantomData<A>);
 
@@ -72,21 +106,7 @@ unsafe fn owner<'a, Owner>(device: *mut bindings::device) -> &'a Owner {
 }
 
 impl<A: TextAttribute> RawText<A> {
-    #[allow(
-        clippy::needless_update,
-        reason = "lock debugging adds fields to `struct attribute`"
-    )]
-    const ATTRIBUTE: bindings::device_attribute = bindings::device_attribute {
-        attr: bindings::attribute {
-            name: kernel::str::as_char_ptr_in_const_context(A::NAME),
-            mode: 0o444,
-            ..pin_init::zeroed()
-        },
-        __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-            show: Some(Self::show),
-        },
-        __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 { store: None },
-    };
+    const ATTRIBUTE: bindings::device_attribute = device_attribute(A::NAME, Self::show, None);
 
     /// # Safety
     ///
@@ -109,27 +129,15 @@ impl<A: TextAttribute> RawText<A> {
 struct Raw<A>(PhantomData<A>);
 
 impl<A: NumberAttribute> Raw<A> {
-    #[allow(
-        clippy::needless_update,
-        reason = "lock debugging adds fields to `struct attribute`"
-    )]
-    const ATTRIBUTE: bindings::device_attribute = bindings::device_attribute {
-        attr: bindings::attribute {
-            name: kernel::str::as_char_ptr_in_const_context(A::NAME),
-            mode: if A::HAS_STORE { 0o644 } else { 0o444 },
-            ..pin_init::zeroed()
+    const ATTRIBUTE: bindings::device_attribute = device_attribute(
+        A::NAME,
+        Self::show,
+        if A::HAS_STORE {
+            Some(Self::store)
+        } else {
+            None
         },
-        __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-            show: Some(Self::show),
-        },
-        __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 {
-            store: if A::HAS_STORE {
-                Some(Self::store)
-            } else {
-                None
-            },
-        },
-    };
+    );
 
     /// # Safety
     ///

@@ -11,10 +11,7 @@
 use crate::abstractions::{
     bindings,
     device::raw_device,
-    dma_buf::{
-        resv::ResvHeld,
-        DmaBuf, //
-    },
+    dma_buf::DmaBuf,
     versions::eopnotsupp, //
 };
 use core::ptr::NonNull;
@@ -55,7 +52,7 @@ unsafe impl Sync for Attachment {}
 impl Attachment {
     /// Attaches `device`. Wraps `dma_buf_attach()`. May sleep.
     ///
-    /// Fails as the exporter does, with `EBUSY` if the device cannot reach the memory.
+    /// Fails as the exporter does.
     pub(crate) fn new(dma_buf: ARef<DmaBuf>, device: &Device) -> Result<Arc<Self>> {
         // SAFETY: Both are valid, and the new value holds both.
         let raw = from_err_ptr(unsafe {
@@ -99,31 +96,11 @@ unsafe impl Send for MappedAttachment {}
 unsafe impl Sync for MappedAttachment {}
 
 impl MappedAttachment {
-    /// Maps the whole buffer. Takes `resv` for that. May sleep.
+    /// Maps the whole buffer. Wraps `dma_buf_map_attachment_unlocked()`. May sleep.
     pub(crate) fn new(attachment: Arc<Attachment>, direction: DataDirection) -> Result<Self> {
-        // Goes after `resv` does: to detach takes that, too.
-        let kept = attachment.clone();
-        let resv = kept.dma_buf.lock_resv();
-
-        Self::new_locked(attachment, direction, resv.held())
-    }
-
-    /// The same where `resv` of the dma-buf is held. Wraps `dma_buf_map_attachment()`.
-    ///
-    /// Returns `EINVAL` if it is another dma-buf's. The attachment must have another reference: the
-    /// last one would wait for the lock.
-    fn new_locked(
-        attachment: Arc<Attachment>,
-        direction: DataDirection,
-        resv: ResvHeld<'_>,
-    ) -> Result<Self> {
-        if !resv.is_of(&attachment.dma_buf) {
-            return Err(EINVAL);
-        }
-
-        // SAFETY: By the type invariant, `attachment` is attached. The lock is held.
+        // SAFETY: By the type invariant, `attachment` is attached.
         let table = from_err_ptr(unsafe {
-            bindings::dma_buf_map_attachment(attachment.raw.as_ptr(), direction.into())
+            bindings::dma_buf_map_attachment_unlocked(attachment.raw.as_ptr(), direction.into())
         })?;
 
         // INVARIANT: It was just mapped.
@@ -186,18 +163,14 @@ impl MappedAttachment {
 
 impl Drop for MappedAttachment {
     fn drop(&mut self) {
-        let resv = self.attachment.dma_buf.lock_resv();
-
-        // SAFETY: By the type invariant, the table is mapped for the attachment and direction. The
-        // lock is held.
+        // SAFETY: By the type invariant, the table is mapped for the attachment and direction.
         unsafe {
-            bindings::dma_buf_unmap_attachment(
+            bindings::dma_buf_unmap_attachment_unlocked(
                 self.attachment.raw.as_ptr(),
                 self.table.as_ptr(),
                 self.direction.into(),
             )
         };
-        drop(resv);
     }
 }
 

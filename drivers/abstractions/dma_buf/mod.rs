@@ -12,7 +12,7 @@
 //! - [`importer`]: who attaches a device to one, maps it or has it in kernel addresses
 //!   (`struct dma_buf_attachment`);
 //! - [`software_device`]: a device without hardware that is an importer, for tests;
-//! - [`resv`]: the lock that stands above most of that (`struct dma_resv`).
+//! - [`resv`]: the lock that the core holds in the middle of most of that (`struct dma_resv`).
 
 pub(crate) mod export;
 pub(crate) mod exporter;

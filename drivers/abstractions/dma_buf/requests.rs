@@ -30,7 +30,6 @@ use kernel::{
 type Tied<'a> = PhantomData<fn(&'a ()) -> &'a ()>;
 
 /// The question for a DMA mapping of the whole buffer.
-#[derive(Clone, Copy)]
 pub(crate) struct MapRequest<'a> {
     pub(super) device: &'a Device,
     pub(super) direction: DataDirection,
@@ -110,7 +109,6 @@ impl<'a> MmapRequest<'a> {
 }
 
 /// The question for a mapping into kernel addresses.
-#[derive(Clone, Copy)]
 pub(crate) struct VmapRequest<'a> {
     pub(super) blocks: &'a Arc<BlockList>,
     pub(super) _resv: ResvHeld<'a>,

@@ -41,20 +41,31 @@ impl FaultResult {
 ///
 /// - The C side waits for an answer to this fault, with the VMA locked at least for reading.
 /// - The VMA has `VM_PFNMAP`.
-pub(crate) struct VmFault<'a>(*mut bindings::vm_fault, PhantomData<&'a ()>);
+pub(crate) struct VmFault<'a> {
+    raw: *mut bindings::vm_fault,
+    is_write: bool,
+    _fault: PhantomData<&'a ()>,
+}
 
 impl VmFault<'_> {
     /// # Safety
     ///
     /// The type invariants must hold until the value is dropped.
     pub(super) unsafe fn from_raw(raw: *mut bindings::vm_fault) -> Self {
+        // SAFETY: By the safety requirements of this function, the fault is valid.
+        let is_write = unsafe { bindings::rust_dma_heap_fault_is_write(raw) };
+
         // INVARIANT: By the safety requirements of this function.
-        Self(raw, PhantomData)
+        Self {
+            raw,
+            is_write,
+            _fault: PhantomData,
+        }
     }
 
     pub(super) fn vma(&self) -> *mut bindings::vm_area_struct {
         // SAFETY: By the type invariants, the fault is valid.
-        unsafe { (*self.0).__bindgen_anon_1.vma }
+        unsafe { (*self.raw).__bindgen_anon_1.vma }
     }
 
     fn vma_ref(&self) -> &VmaRef {
@@ -65,7 +76,7 @@ impl VmFault<'_> {
     /// Returns the page that was touched, counted from the beginning of what is mapped.
     pub(crate) fn page(&self) -> usize {
         // SAFETY: By the type invariants, the fault is valid.
-        unsafe { (*self.0).__bindgen_anon_1.pgoff }
+        unsafe { (*self.raw).__bindgen_anon_1.pgoff }
     }
 
     /// Returns the page at which the VMA starts, counted alike.
@@ -88,20 +99,19 @@ impl VmFault<'_> {
 
     /// Tells whether the page was written, or is about to be.
     pub(crate) fn is_write(&self) -> bool {
-        // SAFETY: By the type invariants, the fault is valid.
-        unsafe { bindings::rust_dma_heap_fault_is_write(self.0) }
+        self.is_write
     }
 
     /// Tells whether there is neither a page table for the address yet, nor a PMD entry.
     pub(crate) fn pmd_is_none(&self) -> bool {
         // SAFETY: By the type invariants, the fault is valid.
-        unsafe { bindings::rust_dma_heap_fault_pmd_is_none(self.0) }
+        unsafe { bindings::rust_dma_heap_fault_pmd_is_none(self.raw) }
     }
 
     /// Tells whether a PMD entry shows memory at the address.
     pub(crate) fn pmd_is_leaf(&self) -> bool {
         // SAFETY: By the type invariants, the fault is valid.
-        unsafe { bindings::rust_dma_heap_fault_pmd_is_leaf(self.0) }
+        unsafe { bindings::rust_dma_heap_fault_pmd_is_leaf(self.raw) }
     }
 
     /// Shows a frame at the touched address, for writing if that was a write. Wraps
@@ -114,7 +124,7 @@ impl VmFault<'_> {
         // SAFETY: By the type invariants, the fault is ours to handle; the rest is the caller's to
         // promise.
         FaultResult(unsafe {
-            bindings::rust_dma_heap_fault_insert_pfn(self.0, pfn, self.is_write())
+            bindings::rust_dma_heap_fault_insert_pfn(self.raw, pfn, self.is_write)
         })
     }
 
@@ -127,7 +137,7 @@ impl VmFault<'_> {
     pub(super) unsafe fn insert_pmd(&self, pfn: usize) -> FaultResult {
         // SAFETY: As in `insert_pfn`.
         FaultResult(unsafe {
-            bindings::rust_dma_heap_fault_insert_pmd(self.0, pfn, self.is_write())
+            bindings::rust_dma_heap_fault_insert_pmd(self.raw, pfn, self.is_write)
         })
     }
 
@@ -141,7 +151,7 @@ impl VmFault<'_> {
     pub(super) unsafe fn fill(&self, address: usize, pfn: usize, nr_pages: usize) -> Result {
         // SAFETY: As in `insert_pfn`.
         to_result(unsafe {
-            bindings::rust_dma_heap_fault_fill(self.0, address, pfn, nr_pages, self.is_write())
+            bindings::rust_dma_heap_fault_fill(self.raw, address, pfn, nr_pages, self.is_write)
         })
     }
 }

@@ -136,12 +136,11 @@ impl PfnMapped for BlockList {
             }
         }
 
-        let is_write = fault.is_write();
         let (first, end) = place.window(WINDOW_PAGES);
         let mut page = first;
 
         for part in self.range(first, end - first) {
-            if is_write {
+            if fault.is_write() {
                 part.mark();
             }
 

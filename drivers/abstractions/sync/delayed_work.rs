@@ -10,6 +10,7 @@
 use crate::abstractions::{
     bindings,
     sync::{
+        asked::Asked,
         jiffies,
         worker::Background, //
     }, //
@@ -18,14 +19,7 @@ use core::ops::Deref;
 use kernel::{
     container_of,
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full, //
-        },
-        Arc, //
-    },
+    sync::Arc,
     time::{
         Delta,
         Jiffies, //
@@ -42,10 +36,7 @@ use kernel::{
 pub(crate) struct DelayedWork<T: Background> {
     #[pin]
     work: Opaque<bindings::delayed_work>,
-    /// Whether [`Self::hurry`] was called since the last portion began.
-    hurried: Atomic<bool>,
-    /// The same for [`Self::go_on_soon`].
-    due_soon: Atomic<bool>,
+    asked: Asked,
     #[pin]
     job: T,
 }
@@ -62,8 +53,7 @@ impl<T: Background> DelayedWork<T> {
         Arc::pin_init(
             pin_init!(Self {
                 job <- job,
-                hurried: Atomic::new(false),
-                due_soon: Atomic::new(false),
+                asked: Asked::new(),
                 work <- Opaque::ffi_init(|work| {
                     // SAFETY: `work` is valid for writing and pinned.
                     unsafe { bindings::rust_dma_heap_init_delayed_work(work, Some(Self::run)) }
@@ -88,13 +78,13 @@ impl<T: Background> DelayedWork<T> {
     ///
     /// Wraps `mod_delayed_work()` on `system_freezable_wq`.
     pub(crate) fn hurry(&self) {
-        self.hurried.xchg(true, Full);
+        self.asked.hurry();
         self.go_on_in(0);
     }
 
     /// Has the work done with the next tick, even if it was due later. Callable from any context.
     pub(crate) fn go_on_soon(&self) {
-        if !self.due_soon.xchg(true, Full) {
+        if self.asked.soon() {
             self.go_on_in(jiffies::NEXT_TICK);
         }
     }
@@ -123,15 +113,12 @@ impl<T: Background> DelayedWork<T> {
         // SAFETY: The value lives until its drop has waited for this function to end.
         let this = unsafe { &*this };
 
-        this.due_soon.xchg(false, Full);
-        this.hurried.xchg(false, Full);
+        this.asked.begin();
         if let Some(delay) = this.job.run() {
             this.go_on_in(jiffies::from_delta(delay));
             // Somebody may have asked for it before this put it off.
-            if this.hurried.load(Acquire) {
-                this.go_on_in(0);
-            } else if this.due_soon.load(Acquire) && !delay.is_zero() {
-                this.go_on_in(jiffies::NEXT_TICK);
+            if let Some(sooner) = this.asked.sooner_than(delay) {
+                this.go_on_in(sooner);
             }
         }
     }

@@ -4,8 +4,10 @@
 //!
 //! - [`worker`]: a thread of our own for work that has to be asked for (`struct kthread_worker`);
 //! - [`delayed_work`]: work on a shared queue after a time (`struct delayed_work`);
+//! - `asked`: what was asked of either while it was at work;
 //! - [`jiffies`]: the unit of those times.
 
+mod asked;
 pub(crate) mod delayed_work;
 pub(in crate::abstractions) mod jiffies;
 pub(crate) mod worker;

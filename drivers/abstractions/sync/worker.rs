@@ -7,7 +7,10 @@
 use crate::abstractions::{
     bindings,
     mm::numa::Node,
-    sync::jiffies,
+    sync::{
+        asked::Asked,
+        jiffies, //
+    },
     task, //
 };
 use core::{
@@ -19,12 +22,6 @@ use kernel::{
     container_of,
     error::from_err_ptr,
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed, //
-    },
     time::{
         Delta,
         Jiffies, //
@@ -56,10 +53,7 @@ pub(crate) struct Worker<T: Background> {
     thread: NonNull<bindings::kthread_worker>,
     #[pin]
     work: Opaque<bindings::kthread_delayed_work>,
-    /// Whether [`Self::hurry`] was called since the last portion began.
-    hurried: Atomic<bool>,
-    /// The same for [`Self::go_on_soon`].
-    due_soon: Atomic<bool>,
+    asked: Asked,
     #[pin]
     job: T,
 }
@@ -82,8 +76,7 @@ impl<T: Background> Worker<T> {
         KBox::try_pin_init(
             try_pin_init!(Self {
                 job <- job,
-                hurried: Atomic::new(false),
-                due_soon: Atomic::new(false),
+                asked: Asked::new(),
                 work <- Opaque::ffi_init(|work| {
                     // SAFETY: `work` is valid for writing and pinned.
                     unsafe { bindings::rust_dma_heap_delayed_work_init(work, Some(Self::run)) }
@@ -106,9 +99,8 @@ impl<T: Background> Worker<T> {
     ///
     /// Wraps `kthread_mod_delayed_work()`.
     pub(crate) fn hurry(&self) {
-        // If it was called before and no portion has begun since, one is about to. What the caller
-        // has made ready before this call it will see, by the order of the two exchanges.
-        if !self.hurried.xchg(true, Full) {
+        // If it was called before and no portion has begun since, one is about to.
+        if self.asked.hurry() {
             self.go_on_in(0);
         }
     }
@@ -118,7 +110,7 @@ impl<T: Background> Worker<T> {
     /// Wakes nobody by itself, so that the caller is not interrupted by the thread that it asks
     /// for.
     pub(crate) fn go_on_soon(&self) {
-        if !self.hurried.load(Relaxed) && !self.due_soon.xchg(true, Full) {
+        if !self.asked.is_hurried() && self.asked.soon() {
             self.go_on_in(jiffies::NEXT_TICK);
         }
     }
@@ -130,7 +122,7 @@ impl<T: Background> Worker<T> {
     ///
     /// Wraps `kthread_mod_delayed_work()`.
     pub(crate) fn go_on_within(&self, delay: Delta) {
-        if !self.hurried.load(Relaxed) && !self.due_soon.load(Relaxed) {
+        if !self.asked.is_due() {
             self.go_on_in(jiffies::from_delta(delay));
         }
     }
@@ -162,16 +154,12 @@ impl<T: Background> Worker<T> {
         let this = unsafe { &*this };
 
         task::give_way();
-        this.due_soon.xchg(false, Full);
-        this.hurried.xchg(false, Full);
+        this.asked.begin();
         if let Some(delay) = this.job.run() {
             this.go_on_in(jiffies::from_delta(delay));
-            // Somebody may have asked for it before this put it off. The lock of the thread's
-            // queue, which both sides have taken since, orders the two.
-            if this.hurried.load(Acquire) {
-                this.go_on_in(0);
-            } else if this.due_soon.load(Acquire) && !delay.is_zero() {
-                this.go_on_in(jiffies::NEXT_TICK);
+            // Somebody may have asked for it before this put it off.
+            if let Some(sooner) = this.asked.sooner_than(delay) {
+                this.go_on_in(sooner);
             }
         }
     }

@@ -151,18 +151,21 @@ fn cap(target: &Target) -> TestResult {
     })
 }
 
-/// What the background has in its hands meanwhile goes when it puts that back, as below.
 fn lower_cap(target: &Target) -> TestResult {
+    /// Pages that the background may get in advance at once: those go when it puts them down.
+    const IN_HAND: u64 = 512;
+
     pool_fixture::with(target, |pool| {
         let most = most(pool);
         keep(target, most, false)?;
         kept(pool, most)?;
         for cap in [most / 2, page(), 0] {
             pool.set_cap(cap)?;
-            pool.wait(
-                "what is beyond a lower cap goes",
-                || Ok(pool.held()? <= cap),
-            )?;
+            let held = pool.held()?;
+            if held > cap + IN_HAND * page() {
+                return fail(format!("{held} bytes are still kept under a cap of {cap}"));
+            }
+            pool.wait("what is in hand goes, too", || Ok(pool.held()? <= cap))?;
         }
         Ok(Pass)
     })
@@ -237,7 +240,7 @@ fn lacks_after_trim(
     let start = Instant::now();
     loop {
         let lacks = free.saturating_sub(system::free_memory()?);
-        if lacks <= SLACK || start.elapsed() > ample(Duration::from_secs(2)) {
+        if lacks <= SLACK || start.elapsed() > ample(Duration::from_secs(5)) {
             return Ok(lacks);
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -248,18 +251,15 @@ fn trim(target: &Target) -> TestResult {
     pool_fixture::with(target, |pool| {
         pool.set_trim_ms(trim_ms()?)?;
         for written in [false, true] {
-            // Others take memory, too. What is lost, is lost each time.
-            let mut lost = Vec::new();
-            while lost.len() < 3 {
-                match lacks_after_trim(target, pool, written)? {
-                    0..=SLACK => break,
-                    lacks => lost.push(lacks),
+            // Others take memory, too, but not each time.
+            let first = lacks_after_trim(target, pool, written)?;
+            if first > SLACK {
+                let again = lacks_after_trim(target, pool, written)?;
+                if again > SLACK {
+                    return fail(format!(
+                        "{first} bytes did not come back, and then {again} more"
+                    ));
                 }
-            }
-            if lost.len() == 3 {
-                return fail(format!(
-                    "three times, these bytes did not come back: {lost:?}"
-                ));
             }
         }
         Ok(Pass)

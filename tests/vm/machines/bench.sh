@@ -8,8 +8,6 @@
 kind=$1
 config=$2
 
-# From the start: what takes memory to pieces would have the kernel set some aside.
-echo 0 >/proc/sys/vm/watermark_boost_factor
 load_c_heaps || exit
 insmod /lab/dma_buf_test_importer.ko || exit
 # An ordinary load, with nothing set: ours get other names than those above.

@@ -115,8 +115,11 @@ impl NoBoost {
         fs::write(Self::FACTOR, "0").context(Self::FACTOR)?;
         let this = Self { before };
         let start = Instant::now();
-        while boost(&fs::read_to_string("/proc/zoneinfo")?) > 0 && start.elapsed() < Self::PATIENCE
-        {
+        while boost(&fs::read_to_string("/proc/zoneinfo")?) > 0 {
+            ensure!(
+                start.elapsed() < Self::PATIENCE,
+                "the kernel keeps memory aside for larger blocks, and the OOM killer would come"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(this)
