@@ -32,7 +32,7 @@ SANITIZE ?= *
 MACHINE := tools/machine
 LAB := LAB_UNVERIFIED='$(LAB_UNVERIFIED)' LAB_CACHE='$(LAB_CACHE)' LAB_KVM='$(LAB_KVM)' KVER='$(KVER)' tests/lab/run $(LAB_FLAGS)
 
-.PHONY: module kdir install load unload clean demo demo-video try kunit test test-all test-boards test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check docs pictures rust-analyzer shell clean-cache help
+.PHONY: module kdir install load unload clean demo demo-video try kunit test test-all test-boards test-configs test-in-tree test-matrix test-media test-mutants test-video sanitize bench bench-maps check docs pictures rustdoc rust-analyzer shell clean-cache help
 .PHONY: deb dist test-packages
 
 module:
@@ -120,6 +120,9 @@ docs:
 pictures:
 	@$(LAB) try screens
 	@build/amd64/dmaheap-lab screens build/try/results/amd64-suite/screens.tap docs/pictures
+
+rustdoc:
+	@$(LAB) rustdoc
 
 # With KDIR= on the command line for that kernel, else for the lab's.
 rust-analyzer:

@@ -4,27 +4,21 @@
  * calls; see include/helpers.h.
  */
 #include <linux/cacheflush.h>
-#include <linux/cc_platform.h>
-#include <linux/cpuset.h>
 #include <linux/cred.h>
-#include <linux/debugfs.h>
 #include <linux/device.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/iommu-dma.h>
 #include <linux/iommu.h>
-#include <linux/kernfs.h>
 #include <linux/kobject.h>
 #include <linux/kthread.h>
 #include <linux/math64.h>
-#include <linux/mempolicy.h>
 #include <linux/mm.h>
-#include <linux/of.h>
-#include <linux/of_reserved_mem.h>
 #include <linux/pci.h>
 #include <linux/ratelimit.h>
 #include <linux/scatterlist.h>
@@ -34,7 +28,6 @@
 #include <linux/swap.h>
 #include <linux/swiotlb.h>
 #include <linux/user_namespace.h>
-#include <linux/version.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>

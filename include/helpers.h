@@ -26,10 +26,10 @@ struct iommu_domain;
 struct kset;
 struct kthread_delayed_work;
 struct kthread_work;
-struct kthread_worker;
 struct page;
 struct scatterlist;
 struct sg_table;
+struct user_namespace;
 struct vm_area_struct;
 struct vm_fault;
 struct vm_operations_struct;
@@ -46,6 +46,7 @@ static const u32 RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC =
 		       __GFP_NOWARN) & ~__GFP_RECLAIM);
 /* To add to one of those two. */
 static const u32 RUST_DMA_HEAP_GFP_ACCOUNT = (__force u32)__GFP_ACCOUNT;
+static const u32 RUST_DMA_HEAP_GFP_THISNODE = (__force u32)__GFP_THISNODE;
 static const u32 RUST_DMA_HEAP_GFP_NOFAIL = (__force u32)(GFP_KERNEL | __GFP_NOFAIL);
 static const u32 RUST_DMA_HEAP_PMD_SHIFT = PMD_SHIFT;
 static const u32 RUST_DMA_HEAP_MAX_PAGE_ORDER = MAX_PAGE_ORDER;
@@ -79,37 +80,33 @@ static const bool RUST_DMA_HEAP_SUPPORTS_PMD_PFNMAP = false;
 #endif
 
 /* Pages: include/linux/mm.h, include/linux/highmem.h */
-struct page *rust_dma_heap_nth_page(struct page *page, unsigned long n);
 struct page *rust_dma_heap_pfn_to_page(unsigned long pfn);
 unsigned long rust_dma_heap_page_to_pfn(const struct page *page);
-void *rust_dma_heap_lowmem_page_address(const struct page *page);
-void rust_dma_heap_clear_pages(struct page *page, unsigned long nr_pages);
+bool rust_dma_heap_pfn_valid(unsigned long pfn);
+bool rust_dma_heap_page_is_highmem(const struct page *page);
+void *rust_dma_heap_page_address(const struct page *page);
+void rust_dma_heap_clear_highpage(struct page *page);
+void rust_dma_heap_copy_from_page(void *to, struct page *page, size_t offset, size_t len);
+void rust_dma_heap_copy_to_page(struct page *page, size_t offset, const void *from, size_t len);
+void rust_dma_heap_get_page(struct page *page);
+void rust_dma_heap_put_page(struct page *page);
 unsigned long rust_dma_heap_totalram_pages(void);
-unsigned long rust_dma_heap_cma_pages(void);
-struct page *rust_dma_heap_alloc_pages_on_node(int nid, unsigned int order);
-/* How many pages from here on are all ours alone, or all in use by others as well. */
-unsigned long rust_dma_heap_pages_alike(const struct page *page, unsigned long nr_pages,
-					bool *ours_alone);
-/* How many from here on are ours alone and not broken: of single pages, of one folio. */
-unsigned long rust_dma_heap_pages_fit(struct page *page, unsigned long nr_pages);
-unsigned long rust_dma_heap_folio_pages_fit(struct page *page, unsigned long nr_pages);
-/* Does the hardware report a fault in one of them? */
-bool rust_dma_heap_pages_are_broken(struct page *page, unsigned long nr_pages);
+struct page *rust_dma_heap_alloc_pages_node(int nid, unsigned int gfp, unsigned int order);
 unsigned long rust_dma_heap_page_private(const struct page *page);
 void rust_dma_heap_set_page_private(struct page *page, unsigned long value);
 
 /* Arithmetic: include/linux/math64.h */
 u64 rust_dma_heap_div_u64_rem(u64 dividend, u32 divisor, u32 *remainder);
 
-/* NUMA: include/linux/nodemask.h, include/linux/mempolicy.h, include/linux/vmstat.h */
-bool rust_dma_heap_node_has_memory(unsigned long nid);
+/* NUMA: include/linux/nodemask.h, include/linux/topology.h, include/linux/vmstat.h */
+bool rust_dma_heap_node_has_memory(int nid);
 unsigned int rust_dma_heap_nr_node_ids(void);
 int rust_dma_heap_page_to_nid(const struct page *page);
-bool rust_dma_heap_node_is_preferred(int nid);
+int rust_dma_heap_numa_mem_id(void);
+struct pglist_data *rust_dma_heap_node_data(int nid);
 void rust_dma_heap_account_reclaimable(int nid, long pages);
 
 /* Background work: include/linux/kthread.h */
-struct kthread_worker *rust_dma_heap_start_worker(int nid, const char *name);
 void rust_dma_heap_delayed_work_init(struct kthread_delayed_work *work,
 				     void (*func)(struct kthread_work *work));
 
@@ -125,16 +122,14 @@ void rust_dma_heap_account_reclaimed(unsigned long pages);
 /* Scatterlists and DMA: include/linux/scatterlist.h, include/linux/dma-mapping.h */
 void rust_dma_heap_sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len);
 void rust_dma_heap_sg_copy_dma(struct scatterlist *to, struct scatterlist *from);
-unsigned int rust_dma_heap_max_segment_size(const struct device *dev);
-unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev);
-bool rust_dma_heap_debugfs_exists(const char *name);
-/* 0 if it has none. */
-u64 rust_dma_heap_device_dma_mask(const struct device *dev);
-bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages);
-bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev);
-bool rust_dma_heap_device_bounces_all(struct device *dev);
 bool rust_dma_heap_device_is_pci(const struct device *dev);
-bool rust_dma_heap_device_uses_iommu(struct device *dev);
+dma_addr_t rust_dma_heap_phys_to_dma(struct device *dev, phys_addr_t phys);
+dma_addr_t rust_dma_heap_phys_to_dma_unencrypted(struct device *dev, phys_addr_t phys);
+phys_addr_t rust_dma_heap_dma_to_phys(struct device *dev, dma_addr_t address);
+bool rust_dma_heap_use_dma_iommu(struct device *dev);
+bool rust_dma_heap_has_dma_ops(struct device *dev);
+bool rust_dma_heap_is_swiotlb_force_bounce(struct device *dev);
+bool rust_dma_heap_force_dma_unencrypted(struct device *dev);
 void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *sgt,
 					    enum dma_data_direction dir);
 void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_table *sgt,
@@ -144,11 +139,12 @@ void rust_dma_heap_dma_sync_sgtable_for_device(struct device *dev, struct sg_tab
 struct iommu_domain *rust_dma_heap_iommu_domain(struct device *dev);
 bool rust_dma_heap_iommu_domain_is_lazy(const struct iommu_domain *domain);
 void rust_dma_heap_iommu_flush(struct iommu_domain *domain);
-u64 rust_dma_heap_iommu_last_address(struct device *dev, const struct iommu_domain *domain);
 
 /* dma-bufs: include/linux/dma-buf.h */
 unsigned long rust_dma_heap_dma_buf_inode(const struct dma_buf *dma_buf);
 void rust_dma_heap_get_dma_buf(struct dma_buf *dma_buf);
+void rust_dma_heap_dma_buf_lock(struct dma_buf *dma_buf);
+void rust_dma_heap_dma_buf_unlock(struct dma_buf *dma_buf);
 
 /* Bytes that others change meanwhile: include/linux/string.h */
 void rust_dma_heap_memcpy(void *to, const void *from, size_t len);
@@ -165,19 +161,11 @@ void rust_dma_heap_trace_pool_reclaim(const char *heap, u64 bytes);
 
 /* Devices and their buses: include/linux/device.h, include/linux/kobject.h */
 bool rust_dma_heap_device_has_driver(const struct device *dev);
-struct kset *rust_dma_heap_device_bus(const struct device *dev);
+struct kset *rust_dma_heap_kset_get(struct kset *kset);
 void rust_dma_heap_kset_put(struct kset *kset);
-
-/* Is there a directory of that name in /sys/kernel? include/linux/kernfs.h */
-bool rust_dma_heap_kernel_kobj_has(const char *name);
 
 /* The log: include/linux/ratelimit.h */
 bool rust_dma_heap_may_log(void);
-
-int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, size_t len,
-			   bool to_memory);
-struct page *rust_dma_heap_get_page_at(struct device *dev, dma_addr_t address);
-void rust_dma_heap_put_page(struct page *page);
 
 /* Kernel mappings: include/linux/vmalloc.h, asm/cacheflush.h, asm/cachetype.h */
 bool rust_dma_heap_caches_alias(void);
@@ -188,29 +176,20 @@ void rust_dma_heap_flush_kernel_vmap_range(void *addr, unsigned long len);
 /* User mappings: include/linux/mm.h */
 void rust_dma_heap_vma_set_ops(struct vm_area_struct *vma,
 			       const struct vm_operations_struct *ops, void *private_data);
-int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
-			    unsigned long pfn, unsigned long len);
 void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma);
 void rust_dma_heap_vma_zap(struct vm_area_struct *vma);
-void rust_dma_heap_copy_from_page(void *to, struct page *page, size_t offset, size_t len);
-void rust_dma_heap_copy_to_page(struct page *page, size_t offset, const void *from, size_t len);
 bool rust_dma_heap_fault_is_write(const struct vm_fault *vmf);
 bool rust_dma_heap_fault_pmd_is_none(const struct vm_fault *vmf);
 bool rust_dma_heap_fault_pmd_is_leaf(const struct vm_fault *vmf);
-vm_fault_t rust_dma_heap_fault_insert_pfn(struct vm_fault *vmf, unsigned long pfn, bool write);
 vm_fault_t rust_dma_heap_fault_insert_pmd(struct vm_fault *vmf, unsigned long pfn, bool write);
-int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsigned long pfn,
-			     unsigned long nr_pages, bool write);
-
-/* Device trees: include/linux/of_reserved_mem.h. 0 if there is no such region. */
-u64 rust_dma_heap_reserved_memory_size(const char *name);
+int rust_dma_heap_fill_ptes(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
+			    unsigned long len, pgprot_t prot, bool write);
 
 /* Tasks: include/linux/sched/signal.h, linux/cred.h, linux/user_namespace.h, linux/capability.h */
 void rust_dma_heap_cond_resched(void);
 bool rust_dma_heap_fatal_signal_pending(void);
 u32 rust_dma_heap_current_uid(void);
-/* Of the outermost one below the initial one; false in that. */
-bool rust_dma_heap_current_namespace_owner(u32 *uid);
+struct user_namespace *rust_dma_heap_current_user_ns(void);
 bool rust_dma_heap_capable_noaudit(int capability);
 
 #endif

@@ -85,10 +85,25 @@ pub(crate) fn current_uid() -> Uid {
 ///
 /// Wraps `current_user_ns()`. Namespaces that are made inside one do not change the answer.
 pub(crate) fn current_namespace_owner() -> Option<Uid> {
-    let mut uid = 0;
+    let initial = &raw const bindings::init_user_ns;
+    // SAFETY: Reads the credentials of the current task, from task context.
+    let mut namespace = unsafe { bindings::rust_dma_heap_current_user_ns() }.cast_const();
 
-    // SAFETY: Reads the credentials of the current task, from task context; `uid` is writable.
-    unsafe { bindings::rust_dma_heap_current_namespace_owner(&mut uid) }.then_some(Uid(uid))
+    if namespace == initial {
+        return None;
+    }
+    loop {
+        // SAFETY: The task's namespace is valid, it keeps its parent, and so on; none of this ever
+        // changes, and all paths lead to the initial one.
+        let parent = unsafe { (*namespace).parent };
+
+        if parent.cast_const() == initial {
+            break;
+        }
+        namespace = parent;
+    }
+    // SAFETY: As above.
+    Some(Uid(unsafe { (*namespace).owner.val }))
 }
 
 /// Tells whether the calling task may exceed resource limits: `CAP_SYS_RESOURCE` in the initial

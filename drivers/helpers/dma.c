@@ -16,82 +16,47 @@ void rust_dma_heap_sg_copy_dma(struct scatterlist *to, struct scatterlist *from)
 #endif
 }
 
-unsigned int rust_dma_heap_max_segment_size(const struct device *dev)
-{
-	return dev->dma_parms ? dev->dma_parms->max_segment_size : 0;
-}
-
 bool rust_dma_heap_device_is_pci(const struct device *dev)
 {
 	return dev_is_pci(dev);
 }
 
-unsigned long rust_dma_heap_segment_boundary_mask(const struct device *dev)
+dma_addr_t rust_dma_heap_phys_to_dma(struct device *dev, phys_addr_t phys)
 {
-	unsigned long mask = dev->dma_parms ? dev->dma_parms->segment_boundary_mask : 0;
-
-	return mask ? mask : ULONG_MAX;
+	return phys_to_dma(dev, phys);
 }
 
-/* dma_capable() is not for modules: it needs an unexported function on x86. */
-static bool reaches(struct device *dev, dma_addr_t start, phys_addr_t len)
+dma_addr_t rust_dma_heap_phys_to_dma_unencrypted(struct device *dev, phys_addr_t phys)
 {
-	dma_addr_t end = start + len - 1;
-
-	if (use_dma_iommu(dev) || get_dma_ops(dev))
-		return true;
-	return start != DMA_MAPPING_ERROR && start <= end &&
-	       end <= min_not_zero(*dev->dma_mask, dev->bus_dma_limit);
+	return phys_to_dma_unencrypted(dev, phys);
 }
 
-bool rust_dma_heap_device_reaches(struct device *dev, unsigned long pfn, unsigned long nr_pages)
+phys_addr_t rust_dma_heap_dma_to_phys(struct device *dev, dma_addr_t address)
 {
-	return reaches(dev, phys_to_dma(dev, PFN_PHYS(pfn)), PFN_PHYS(nr_pages));
+	return dma_to_phys(dev, address);
 }
 
-bool rust_dma_heap_device_uses_iommu(struct device *dev)
+bool rust_dma_heap_use_dma_iommu(struct device *dev)
 {
-	return use_dma_iommu(dev) || get_dma_ops(dev);
+	return use_dma_iommu(dev);
 }
 
-/* Of memory that the device could reach as well; without an IOMMU. */
-bool rust_dma_heap_device_bounces_all(struct device *dev)
+bool rust_dma_heap_has_dma_ops(struct device *dev)
 {
-#ifdef CONFIG_SWIOTLB
-	if (is_swiotlb_force_bounce(dev))
-		return true;
-#endif
+	return get_dma_ops(dev);
+}
+
+bool rust_dma_heap_is_swiotlb_force_bounce(struct device *dev)
+{
+	return is_swiotlb_force_bounce(dev);
+}
+
 #if defined(CONFIG_ARM64) || !defined(CONFIG_ARCH_HAS_FORCE_DMA_UNENCRYPTED)
+bool rust_dma_heap_force_dma_unencrypted(struct device *dev)
+{
 	return force_dma_unencrypted(dev);
-#else
-	/* It is not for modules there. This is what x86 asks; 7.2 asks the first alone. */
-	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
-		return true;
-#if defined(CONFIG_AMD_MEM_ENCRYPT) && LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
-	if (cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
-		return min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit) <=
-		       DMA_BIT_MASK(__ffs64(sme_me_mask));
-#endif
-	return false;
-#endif
 }
-
-bool rust_dma_heap_device_reaches_bounce_buffer(struct device *dev)
-{
-#ifdef CONFIG_SWIOTLB
-	const struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
-
-	if (mem && mem->defpool.end > mem->defpool.start)
-		return reaches(dev, phys_to_dma_unencrypted(dev, mem->defpool.start),
-			       mem->defpool.end - mem->defpool.start);
 #endif
-	return true;
-}
-
-u64 rust_dma_heap_device_dma_mask(const struct device *dev)
-{
-	return dev->dma_mask ? *dev->dma_mask : 0;
-}
 
 void rust_dma_heap_dma_sync_sgtable_for_cpu(struct device *dev, struct sg_table *sgt,
 					    enum dma_data_direction dir)
@@ -123,53 +88,4 @@ bool rust_dma_heap_iommu_domain_is_lazy(const struct iommu_domain *domain)
 void rust_dma_heap_iommu_flush(struct iommu_domain *domain)
 {
 	iommu_flush_iotlb_all(domain);
-}
-
-u64 rust_dma_heap_iommu_last_address(struct device *dev, const struct iommu_domain *domain)
-{
-	u64 last = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
-
-#ifdef CONFIG_IOMMU_API
-	if (domain->geometry.force_aperture)
-		last = min_t(u64, last, domain->geometry.aperture_end);
-#endif
-	return last;
-}
-
-int rust_dma_heap_dma_copy(struct device *dev, dma_addr_t address, void *bytes, size_t len,
-			   bool to_memory)
-{
-	while (len) {
-		phys_addr_t phys = dma_to_phys(dev, address);
-		size_t now = min_t(size_t, len, PAGE_SIZE - offset_in_page(phys));
-		void *memory;
-
-		if (!pfn_valid(PHYS_PFN(phys)))
-			return -EFAULT;
-		memory = kmap_local_page(pfn_to_page(PHYS_PFN(phys)));
-		if (to_memory)
-			memcpy(memory + offset_in_page(phys), bytes, now);
-		else
-			memcpy(bytes, memory + offset_in_page(phys), now);
-		kunmap_local(memory);
-		address += now;
-		bytes += now;
-		len -= now;
-	}
-	return 0;
-}
-
-struct page *rust_dma_heap_get_page_at(struct device *dev, dma_addr_t address)
-{
-	unsigned long pfn = PHYS_PFN(dma_to_phys(dev, address));
-
-	if (!pfn_valid(pfn))
-		return NULL;
-	get_page(pfn_to_page(pfn));
-	return pfn_to_page(pfn);
-}
-
-void rust_dma_heap_put_page(struct page *page)
-{
-	put_page(page);
 }

@@ -1,18 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Work that is done later. Part of ../helpers.c. */
 
-struct kthread_worker *rust_dma_heap_start_worker(int nid, const char *name)
-{
-	struct kthread_worker *worker;
-
-	worker = kthread_create_worker_on_node(KTW_FREEZABLE, nid, "%s", name);
-	if (!IS_ERR(worker)) {
-		set_user_nice(worker->task, MAX_NICE);
-		wake_up_process(worker->task);
-	}
-	return worker;
-}
-
 void rust_dma_heap_delayed_work_init(struct kthread_delayed_work *work,
 				     void (*func)(struct kthread_work *work))
 {

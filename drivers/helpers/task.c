@@ -16,16 +16,9 @@ u32 rust_dma_heap_current_uid(void)
 	return __kuid_val(current_uid());
 }
 
-bool rust_dma_heap_current_namespace_owner(u32 *uid)
+struct user_namespace *rust_dma_heap_current_user_ns(void)
 {
-	const struct user_namespace *ns = current_user_ns();
-
-	if (ns == &init_user_ns)
-		return false;
-	while (ns->parent != &init_user_ns)
-		ns = ns->parent;
-	*uid = __kuid_val(ns->owner);
-	return true;
+	return current_user_ns();
 }
 
 bool rust_dma_heap_capable_noaudit(int capability)

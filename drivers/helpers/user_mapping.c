@@ -13,16 +13,6 @@ void rust_dma_heap_vma_zap(struct vm_area_struct *vma)
 	zap_special_vma_range(vma, vma->vm_start, vma->vm_end - vma->vm_start);
 }
 
-void rust_dma_heap_copy_from_page(void *to, struct page *page, size_t offset, size_t len)
-{
-	memcpy_from_page(to, page, offset, len);
-}
-
-void rust_dma_heap_copy_to_page(struct page *page, size_t offset, const void *from, size_t len)
-{
-	memcpy_to_page(page, offset, from, len);
-}
-
 void rust_dma_heap_vma_set_pfnmap(struct vm_area_struct *vma)
 {
 	/* What remap_pfn_range() sets. */
@@ -44,17 +34,6 @@ bool rust_dma_heap_fault_pmd_is_leaf(const struct vm_fault *vmf)
 	return pmd_leaf(pmdp_get_lockless(vmf->pmd));
 }
 
-static pgprot_t fault_prot(const struct vm_area_struct *vma, bool write)
-{
-	return write ? vm_get_page_prot(vma->vm_flags) : vma->vm_page_prot;
-}
-
-vm_fault_t rust_dma_heap_fault_insert_pfn(struct vm_fault *vmf, unsigned long pfn, bool write)
-{
-	return vmf_insert_pfn_prot(vmf->vma, vmf->address & PAGE_MASK, pfn,
-				   fault_prot(vmf->vma, write));
-}
-
 vm_fault_t rust_dma_heap_fault_insert_pmd(struct vm_fault *vmf, unsigned long pfn, bool write)
 {
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
@@ -66,11 +45,10 @@ vm_fault_t rust_dma_heap_fault_insert_pmd(struct vm_fault *vmf, unsigned long pf
 
 #ifdef CONFIG_ARM
 /* set_ptes() is not for modules there: entries go in one by one, where there is none. */
-static int fill_range(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
-		      unsigned long len, bool write)
+int rust_dma_heap_fill_ptes(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
+			    unsigned long len, pgprot_t prot, bool write)
 {
 	unsigned long end = address + len;
-	pgprot_t prot = fault_prot(vma, write);
 
 	if (write) {
 		/* Those to be made writable: who faults meanwhile finds the new ones. */
@@ -117,32 +95,16 @@ static int fill_pte(pte_t *ptep, unsigned long address, void *data)
 	return 0;
 }
 
-static int fill_range(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
-		      unsigned long len, bool write)
+int rust_dma_heap_fill_ptes(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
+			    unsigned long len, pgprot_t prot, bool write)
 {
 	struct fill fill = {
 		.mm = vma->vm_mm,
 		.pfn = pfn,
-		.prot = fault_prot(vma, write),
+		.prot = prot,
 		.write = write,
 	};
 
 	return apply_to_page_range(fill.mm, address, len, fill_pte, &fill);
 }
 #endif
-
-int rust_dma_heap_fault_fill(struct vm_fault *vmf, unsigned long address, unsigned long pfn,
-			     unsigned long nr_pages, bool write)
-{
-	return fill_range(vmf->vma, address, pfn, nr_pages << PAGE_SHIFT, write);
-}
-
-int rust_dma_heap_map_pages(struct vm_area_struct *vma, unsigned long address,
-			    unsigned long pfn, unsigned long len)
-{
-	/*
-	 * Not remap_pfn_range(): its entries are clean, and where the hardware
-	 * does not note writes, each page's first one would still fault.
-	 */
-	return fill_range(vma, address, pfn, len, vma->vm_flags & VM_WRITE);
-}

@@ -26,6 +26,7 @@
 //! | 21 `KEEP_ATTACHMENTS` | | |
 //! | 22 `STORE_AND_DETACH` | attachment, DMA address, offset in the device, length, nanoseconds | nanoseconds to the end of the detaching, of the transfer |
 //! | 23 `HOLD_PAGE` | mapping, offset | page |
+//! | 24 `LOCKED` | attachment, direction | number of ranges, first 64-bit word |
 //!
 //! `LOAD` has an edu device read memory, `STORE` write it. By address they need an IOMMU before the
 //! device, so that they reach nothing but what is mapped for it.
@@ -40,6 +41,12 @@
 //! `HOLD_PAGE` takes a reference to the page at an offset, as a driver does that goes on using it
 //! when the buffer has ended.
 //!
+//! `LOCKED` maps an attachment, vmaps its dma-buf, reads a word and undoes both, all while it holds
+//! the dma-buf's lock, as drivers do that have more to do with a buffer than to map it.
+//!
+//! What a file with an edu device asks for is done one by one, and before the device loses its
+//! driver. Afterwards there is no device: `ENODEV`.
+//!
 //! A cycle of `TIME_VMAPS` is a vmap and its vunmap, one of `TIME_MAPS` a map and its unmap on each
 //! attachment. They are timed here: system calls would take longer than what is measured.
 //!
@@ -53,6 +60,7 @@ use super::{
         dma_buf::{
             importer::{
                 Attachment,
+                Importing,
                 MappedAttachment,
                 VmappedDmaBuf, //
             },
@@ -64,7 +72,11 @@ use super::{
         Claim,
         BUFFER_SIZE, //
     },
-    session::Session, //
+    session::{
+        Player,
+        PlayerDevice,
+        Session, //
+    },
 };
 use kernel::{
     dma::{
@@ -186,14 +198,16 @@ fn cpu_sum(session: &Session, [vmap, offset, len, ..]: Words) -> Result<(u64, u6
 /// device and length, once for each range that the part lies in.
 fn transfer(
     session: &Session,
+    player: &Player,
+    device: &dyn Importing,
     [mapping, offset, place, len, ..]: Words,
     transfer: impl Fn(&Claim, u64, usize, usize) -> Result,
 ) -> Result {
-    let (mapping, player) = (session.mapping(mapping)?, session.player()?);
+    let mapping = session.mapping(mapping)?;
     let (mut offset, mut place) = (usize::try_from(offset)?, usize::try_from(place)?);
     let mut left = usize::try_from(len)?;
 
-    if !mapping.is_for(player.device()) {
+    if !mapping.is_for(device.device()) {
         return Err(EINVAL);
     }
     while left > 0 {
@@ -209,13 +223,12 @@ fn transfer(
 
 /// The same by DMA address, mapped or not.
 fn transfer_at(
-    session: &Session,
+    player: &Player,
+    device: &dyn Importing,
     [address, place, len, ..]: Words,
     transfer: impl Fn(&Claim, u64, usize, usize) -> Result,
 ) -> Result {
-    let player = session.player()?;
-
-    if !iommu::is_behind_iommu(player.device()) {
+    if !iommu::is_behind_iommu(device.device()) {
         return Err(EPERM);
     }
     transfer(player.edu()?, address, place.try_into()?, len.try_into()?)
@@ -224,11 +237,11 @@ fn transfer_at(
 /// Lets an edu device write memory by DMA address, and detaches meanwhile.
 fn store_and_detach(
     session: &Session,
+    player: &Player,
+    device: &dyn Importing,
     [attachment, address, place, len, nanos, ..]: Words,
 ) -> Result<(u64, u64)> {
-    let player = session.player()?;
-
-    if !iommu::is_behind_iommu(player.device()) {
+    if !iommu::is_behind_iommu(device.device()) {
         return Err(EPERM);
     }
     player.edu()?.store_and(
@@ -249,7 +262,7 @@ fn wide(address: DmaAddress) -> u64 {
 /// Maps and unmaps `dma_buf` for each of some attachments in turn, once and then `cycles` times;
 /// returns the nanoseconds of both.
 fn time_maps(
-    session: &Session,
+    device: &dyn Importing,
     dma_buf: &ARef<DmaBuf>,
     direction: DataDirection,
     attachments: u64,
@@ -259,13 +272,10 @@ fn time_maps(
         return Err(EINVAL);
     }
 
-    let player = session.player()?;
     let mut attached = KVec::new();
 
     for _ in 0..attachments {
-        let attachment = Attachment::new(dma_buf.clone(), player.device())?;
-
-        attached.push(attachment, GFP_KERNEL)?;
+        attached.push(Attachment::new(dma_buf.clone(), device)?, GFP_KERNEL)?;
     }
 
     let time = |cycles| -> Result<u64> {
@@ -273,13 +283,34 @@ fn time_maps(
 
         for _ in 0..cycles {
             for attachment in &attached {
-                drop(MappedAttachment::new(attachment.clone(), direction)?);
+                drop(MappedAttachment::new(
+                    attachment.clone(),
+                    device,
+                    direction,
+                )?);
             }
         }
         Ok(start.elapsed().as_nanos().try_into()?)
     };
 
     Ok((time(1)?, time(cycles)?))
+}
+
+/// Maps and vmaps under the dma-buf's lock; returns the number of ranges, and the first word.
+fn locked(
+    session: &Session,
+    device: &dyn Importing,
+    attachment: u64,
+    direction: DataDirection,
+) -> Result<(u64, u64)> {
+    let attachment = session.attachment(attachment)?;
+    let dma_buf = attachment.dma_buf().clone();
+    let resv = dma_buf.lock_resv();
+    let mapping = MappedAttachment::new_locked(attachment, device, direction, &resv)?;
+    let ranges = mapping.ranges().count();
+    let word = VmappedDmaBuf::new_locked(&resv)?.sum(0, size_of::<u64>())?;
+
+    Ok((ranges as u64, word))
 }
 
 /// Runs one command of an open file. Returns `ENOTTY` for an unknown one.
@@ -293,6 +324,11 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
     let (mut reader, mut writer) = UserSlice::new(argument, size_of::<Words>()).reader_writer();
     let mut words: Words = reader.read()?;
     let [first, second, third, fourth, ..] = words;
+    let player = session.player();
+    let player = || player.as_ref().ok_or(ENODEV);
+    // Until the end: whoever unbinds the driver waits for it.
+    let bound = player().ok().and_then(|player| session.device(player));
+    let device = || bound.as_ref().map(PlayerDevice::get).ok_or(ENODEV);
 
     match number {
         0 => session.set_device(DmaSettings {
@@ -300,9 +336,9 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
             max_segment_size: second.try_into()?,
             segment_boundary_mask: third.try_into()?,
         })?,
-        1 => words[0] = session.attach(dma_buf(first)?)?,
+        1 => words[0] = session.attach(device()?, dma_buf(first)?)?,
         2 => {
-            let (id, ranges, nanos) = session.map(first, direction(second)?)?;
+            let (id, ranges, nanos) = session.map(device()?, first, direction(second)?)?;
 
             words[0] = id;
             words[1] = ranges as u64;
@@ -319,14 +355,12 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
             words[1] = len as u64;
         }
         4 => {
-            let (player, mapping) = (session.player()?, session.mapping(first)?);
-            let device = player.software()?;
+            let (device, mapping) = (player()?.software()?, session.mapping(first)?);
 
             copy_out(words, |offset, bytes| device.read(&mapping, offset, bytes))?;
         }
         5 => {
-            let (player, mapping) = (session.player()?, session.mapping(first)?);
-            let device = player.software()?;
+            let (device, mapping) = (player()?.software()?, session.mapping(first)?);
 
             copy_in(words, |offset, bytes| device.write(&mapping, offset, bytes))?;
         }
@@ -346,20 +380,22 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
         11 => dma_buf(first)?.end_cpu_access(direction(second)?)?,
         12 => words[0] = time_vmaps(&dma_buf(first)?, second)?,
         13 => session.set_edu(first)?,
-        14 => transfer(session, words, Claim::load)?,
-        15 => transfer(session, words, Claim::store)?,
-        16 => transfer_at(session, words, Claim::load)?,
-        17 => transfer_at(session, words, Claim::store)?,
+        14 => transfer(session, player()?, device()?, words, Claim::load)?,
+        15 => transfer(session, player()?, device()?, words, Claim::store)?,
+        16 => transfer_at(player()?, device()?, words, Claim::load)?,
+        17 => transfer_at(player()?, device()?, words, Claim::store)?,
         18 => {
             let direction = direction(second)?;
 
-            (words[0], words[1]) = time_maps(session, &dma_buf(first)?, direction, third, fourth)?;
+            (words[0], words[1]) =
+                time_maps(device()?, &dma_buf(first)?, direction, third, fourth)?;
         }
         19 => (words[0], words[1]) = cpu_sum(session, words)?,
-        20 => (words[0], words[1]) = session.try_map(first, direction(second)?)?,
+        20 => (words[0], words[1]) = session.try_map(device()?, first, direction(second)?)?,
         21 => session.keep_attachments(),
-        22 => (words[0], words[1]) = store_and_detach(session, words)?,
-        23 => words[0] = session.hold_page(first, second)?,
+        22 => (words[0], words[1]) = store_and_detach(session, player()?, device()?, words)?,
+        23 => words[0] = session.hold_page(player()?.software()?, first, second)?,
+        24 => (words[0], words[1]) = locked(session, device()?, first, direction(second)?)?,
         _ => return Err(ENOTTY),
     }
 

@@ -6,20 +6,25 @@
 //! reaches. One transfer takes a tenth of a second. QEMU documents it in `docs/specs/edu.rst`.
 //!
 //! An open file of the importer may claim a device. When the driver is unbound, everything that the
-//! file holds is released first, or all but attachments if the process has asked for that.
+//! file holds is released first, or all but attachments if the process has asked for that. A command
+//! of such a file that is under way is waited for, and a later one finds no device.
 
 use super::session::Objects;
-use crate::abstractions::versions::{
-    parameter,
-    pci_device_table,
-    DevresBar,
-    PciIdInfo, //
+use crate::abstractions::{
+    device::while_bound::{
+        BoundDevice,
+        OrphanDevice,
+        WhileBound, //
+    },
+    versions::{
+        parameter,
+        pci_device_table,
+        DevresBar,
+        PciIdInfo, //
+    }, //
 };
 use kernel::{
-    device::{
-        Core,
-        Device, //
-    },
+    device::Core,
     dma::{
         Device as _,
         DmaMask, //
@@ -31,7 +36,6 @@ use kernel::{
     pci,
     prelude::*,
     sync::{
-        aref::ARef,
         new_mutex,
         Arc,
         Mutex, //
@@ -84,7 +88,7 @@ pub(super) unsafe fn init() {
 /// A device that the driver is bound to.
 #[pin_data]
 pub(super) struct Edu {
-    device: ARef<pci::Device>,
+    device: Arc<WhileBound>,
     registers: DevresBar<REGISTERS_END>,
     /// What the file holds that has claimed the device.
     #[pin]
@@ -119,7 +123,7 @@ impl Edu {
             .into_devres()?;
         let edu = Arc::pin_init(
             try_pin_init!(Self {
-                device: device.into(),
+                device: WhileBound::new(device.as_ref())?,
                 registers,
                 user <- new_mutex!(None),
                 engine <- new_mutex!(()),
@@ -129,10 +133,6 @@ impl Edu {
 
         BOUND.lock().push(edu.clone(), GFP_KERNEL)?;
         Ok(edu)
-    }
-
-    fn device(&self) -> &Device {
-        (*self.device).as_ref()
     }
 
     /// Writes a register. A 32-bit kernel does it by one access of 32 bits, which the device takes
@@ -206,9 +206,9 @@ impl Claim {
         Ok(Self(edu.clone()))
     }
 
-    /// Returns the device, for attachments.
-    pub(super) fn device(&self) -> &Device {
-        self.0.device()
+    /// Returns the device, which is bound until that is dropped, or what is left of it.
+    pub(super) fn device(&self) -> Result<BoundDevice<'_>, OrphanDevice<'_>> {
+        self.0.device.get()
     }
 
     /// Has the device read `len` bytes of memory from `address` on, into its buffer at `offset`.

@@ -3,9 +3,14 @@
 //! What an open file of the test importer holds.
 
 use super::abstractions::{
+    device::while_bound::{
+        BoundDevice,
+        OrphanDevice, //
+    },
     dma_buf::{
         importer::{
             Attachment,
+            Importing,
             MappedAttachment,
             VmappedDmaBuf, //
         },
@@ -20,7 +25,10 @@ use super::abstractions::{
 };
 use super::edu::Claim;
 use kernel::{
-    device::Device,
+    device::{
+        Bound,
+        Device, //
+    },
     dma::DataDirection,
     prelude::*,
     str::CString,
@@ -148,11 +156,31 @@ pub(super) enum Player {
     Edu(Arc<Claim>),
 }
 
-impl Player {
-    pub(super) fn device(&self) -> &Device {
+/// The device itself, which keeps its driver until this is dropped, if it still has one.
+pub(super) enum PlayerDevice<'a> {
+    Software(&'a Device<Bound>),
+    Edu(BoundDevice<'a>),
+    Orphan(OrphanDevice<'a>),
+}
+
+impl PlayerDevice<'_> {
+    pub(super) fn get(&self) -> &dyn Importing {
         match self {
-            Self::Software(device) => device.device(),
-            Self::Edu(claim) => claim.device(),
+            Self::Software(device) => *device,
+            Self::Edu(device) => &**device,
+            Self::Orphan(device) => device,
+        }
+    }
+}
+
+impl Player {
+    /// Returns the device. Other tasks that want it have to wait.
+    fn device(&self) -> PlayerDevice<'_> {
+        match self {
+            Self::Software(device) => PlayerDevice::Software(device.device()),
+            Self::Edu(claim) => claim
+                .device()
+                .map_or_else(PlayerDevice::Orphan, PlayerDevice::Edu),
         }
     }
 
@@ -224,33 +252,37 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the file's device, or `ENODEV` before there is one.
-    pub(super) fn player(&self) -> Result<Player> {
-        self.player.lock().clone().ok_or(ENODEV)
+    /// Returns the file's device, if it has one.
+    pub(super) fn player(&self) -> Option<Player> {
+        self.player.lock().clone()
+    }
+
+    /// Returns the device of `player`, which is the file's. [`None`] if it has lost its driver, and
+    /// attachments do not stay then.
+    pub(super) fn device<'a>(&self, player: &'a Player) -> Option<PlayerDevice<'a>> {
+        Some(player.device()).filter(|device| {
+            !matches!(device, PlayerDevice::Orphan(_))
+                || self.objects.keeps_attachments.load(Relaxed)
+        })
     }
 
     /// Attaches the device to `dma_buf` and returns the attachment's number.
-    pub(super) fn attach(&self, dma_buf: ARef<DmaBuf>) -> Result<u64> {
-        let player = self.player()?;
-
-        self.objects.add(Object::Attachment(Attachment::new(
-            dma_buf,
-            player.device(),
-        )?))
+    pub(super) fn attach(&self, device: &dyn Importing, dma_buf: ARef<DmaBuf>) -> Result<u64> {
+        self.objects
+            .add(Object::Attachment(Attachment::new(dma_buf, device)?))
     }
 
     /// Maps an attachment; returns the mapping's number, how many ranges it has, and the
     /// nanoseconds that the map alone took.
     pub(super) fn map(
         &self,
+        device: &dyn Importing,
         attachment: u64,
         direction: DataDirection,
     ) -> Result<(u64, usize, u64)> {
-        let Object::Attachment(attachment) = self.objects.get(attachment)? else {
-            return Err(EINVAL);
-        };
+        let attachment = self.attachment(attachment)?;
         let start = Instant::<Monotonic>::now();
-        let mapping = MappedAttachment::new(attachment, direction)?;
+        let mapping = MappedAttachment::new(attachment, device, direction)?;
         let nanos = start.elapsed().as_nanos().try_into()?;
         let mapping = Arc::new(mapping, GFP_KERNEL)?;
         let ranges = mapping.ranges().count();
@@ -259,12 +291,15 @@ impl Session {
     }
 
     /// Tries to map an attachment; returns the errno, or 0, and the nanoseconds of the map alone.
-    pub(super) fn try_map(&self, attachment: u64, direction: DataDirection) -> Result<(u64, u64)> {
-        let Object::Attachment(attachment) = self.objects.get(attachment)? else {
-            return Err(EINVAL);
-        };
+    pub(super) fn try_map(
+        &self,
+        device: &dyn Importing,
+        attachment: u64,
+        direction: DataDirection,
+    ) -> Result<(u64, u64)> {
+        let attachment = self.attachment(attachment)?;
         let start = Instant::<Monotonic>::now();
-        let mapping = MappedAttachment::new(attachment, direction);
+        let mapping = MappedAttachment::new(attachment, device, direction);
         let nanos = start.elapsed().as_nanos().try_into()?;
         let errno = mapping.map_or_else(|error| -error.to_errno(), |_| 0);
 
@@ -286,12 +321,24 @@ impl Session {
 
     /// Takes a reference to the page at byte `offset` of a mapping of a device in software, and
     /// returns its number.
-    pub(super) fn hold_page(&self, mapping: u64, offset: u64) -> Result<u64> {
-        let player = self.player()?;
+    pub(super) fn hold_page(
+        &self,
+        device: &SoftwareDevice,
+        mapping: u64,
+        offset: u64,
+    ) -> Result<u64> {
         let mapping = self.mapping(mapping)?;
-        let page = player.software()?.hold_page(&mapping, offset.try_into()?)?;
+        let page = device.hold_page(&mapping, offset.try_into()?)?;
 
         self.objects.add(Object::Page(Arc::new(page, GFP_KERNEL)?))
+    }
+
+    /// Returns an attachment, or `EINVAL` if the number is not that of one.
+    pub(super) fn attachment(&self, id: u64) -> Result<Arc<Attachment>> {
+        match self.objects.get(id)? {
+            Object::Attachment(attachment) => Ok(attachment),
+            _ => Err(EINVAL),
+        }
     }
 
     /// Returns a mapping, or `EINVAL` if the number is not that of one.

@@ -51,15 +51,21 @@ impl Bus {
     ///
     /// Wraps `bus_get_kset()`.
     pub(crate) fn of(device: &Device) -> Option<Self> {
-        let dev = raw_device(device);
         // SAFETY: The device is valid, and keeps its bus.
-        let kset = unsafe { bindings::rust_dma_heap_device_bus(dev) };
+        let raw = unsafe { (*raw_device(device)).bus };
 
-        // INVARIANT: The helper returns a reference.
+        if raw.is_null() {
+            return None;
+        }
+        // SAFETY: As above.
+        let kset = unsafe { bindings::bus_get_kset(raw) };
+        // SAFETY: It is null, or of the bus, which the device keeps.
+        let kset = unsafe { bindings::rust_dma_heap_kset_get(kset) };
+
+        // INVARIANT: The call took a reference.
         Some(Self {
             kset: NonNull::new(kset)?,
-            // SAFETY: The device is valid.
-            raw: unsafe { (*dev).bus },
+            raw,
         })
     }
 

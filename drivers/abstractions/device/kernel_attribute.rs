@@ -11,7 +11,10 @@ use crate::abstractions::{
 };
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     error::to_result,
@@ -55,8 +58,17 @@ impl<A: KernelNumber> KernelAttribute<A> {
     /// Tells whether the directory is there already. Asks sysfs itself, whether or not it is
     /// mounted anywhere. May sleep.
     pub(crate) fn is_taken() -> bool {
-        // SAFETY: The name is NUL-terminated.
-        unsafe { bindings::rust_dma_heap_kernel_kobj_has(A::DIRECTORY.as_char_ptr()) }
+        // SAFETY: `kernel_kobj` is set early at boot and stays.
+        let parent = unsafe { bindings::kernel_kobj };
+        // SAFETY: As above, with its directory.
+        let parent = unsafe { (*parent).sd };
+        let name = A::DIRECTORY.as_char_ptr();
+        // SAFETY: As above; the name is NUL-terminated, and the directory has no namespaces.
+        let node = unsafe { bindings::kernfs_find_and_get_ns(parent, name, ptr::null()) };
+
+        // SAFETY: It is null, or the call took a reference.
+        unsafe { bindings::kernfs_put(node) };
+        !node.is_null()
     }
 
     /// Makes both. May sleep. The C side warns if there is such a directory already.

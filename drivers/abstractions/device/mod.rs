@@ -7,7 +7,8 @@
 //! - [`class`], [`char_device`]: nodes in `/dev` (`struct class`, `struct cdev`);
 //! - [`sysfs`], [`kernel_attribute`], [`debugfs`]: files that show and set
 //!   (`struct device_attribute`, `struct kobj_attribute`);
-//! - [`bus_notifier`]: to be told when a device loses its driver (`struct notifier_block`).
+//! - [`bus_notifier`]: to be told when a device loses its driver (`struct notifier_block`);
+//! - [`while_bound`]: to keep it from that for as long as a call takes (`struct devres`).
 
 pub(crate) mod bus_notifier;
 pub(crate) mod char_device;
@@ -15,6 +16,8 @@ pub(crate) mod class;
 pub(crate) mod debugfs;
 pub(crate) mod kernel_attribute;
 pub(crate) mod sysfs;
+#[allow(dead_code, reason = "for the test importer, which shares these files")]
+pub(crate) mod while_bound;
 
 use crate::abstractions::bindings;
 use kernel::{

@@ -7,7 +7,8 @@
 
 use crate::abstractions::{
     bindings,
-    device::raw_device, //
+    device::raw_device,
+    dma::limits, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -25,8 +26,14 @@ const FLUSH_QUEUE_TIMEOUT: u32 = 10;
 
 /// Tells whether an IOMMU translates what `device` puts out.
 pub(crate) fn is_behind_iommu(device: &Device) -> bool {
+    let dev = raw_device(device);
+
     // SAFETY: The device is valid.
-    unsafe { bindings::rust_dma_heap_device_uses_iommu(raw_device(device)) }
+    if unsafe { bindings::rust_dma_heap_use_dma_iommu(dev) } {
+        return true;
+    }
+    // SAFETY: As above.
+    unsafe { bindings::rust_dma_heap_has_dma_ops(dev) }
 }
 
 /// The addresses that an IOMMU has for a device: its own, or those that it shares with others.
@@ -127,11 +134,17 @@ impl<'a> Domain<'a> {
     /// Pieces are aligned to their length, rounded up to a power of two, and the first page has no
     /// address (`drivers/iommu/iova.c`).
     pub(crate) fn could_hold(&self, len: usize) -> bool {
-        // SAFETY: By the type invariant, the domain is that of this device, which is valid.
-        let last = unsafe {
-            bindings::rust_dma_heap_iommu_last_address(raw_device(self.device), self.raw.as_ptr())
-        };
+        let mut last = limits::last_address(self.device);
 
+        #[cfg(CONFIG_IOMMU_API)]
+        {
+            // SAFETY: By the type invariant, the domain is valid, and this does not change.
+            let geometry = unsafe { (*self.raw.as_ptr()).geometry };
+
+            if geometry.force_aperture {
+                last = last.min(limits::wide(geometry.aperture_end));
+            }
+        }
         fits_below(len, last)
     }
 }

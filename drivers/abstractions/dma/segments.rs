@@ -14,6 +14,7 @@ use crate::abstractions::{
     },
     mm::block_list::BlockList, //
 };
+use core::ptr::NonNull;
 use kernel::{
     device::Device,
     page::PAGE_SHIFT,
@@ -33,9 +34,10 @@ const PCI_MAX_SEGMENT: u32 = 65536;
 /// are no driver's word on a PCI device either: the PCI core sets them on each.
 pub(crate) fn max_segment(device: &Device) -> Option<usize> {
     let dev = raw_device(device);
+    let parameters = parameters(device)?.as_ptr();
 
-    // SAFETY: The device is valid.
-    let max_segment = unsafe { bindings::rust_dma_heap_max_segment_size(dev) };
+    // SAFETY: They are the device's.
+    let max_segment = unsafe { (*parameters).max_segment_size };
     // SAFETY: The device is valid.
     let is_pci = unsafe { bindings::rust_dma_heap_device_is_pci(dev) };
 
@@ -49,10 +51,17 @@ pub(crate) fn max_segment(device: &Device) -> Option<usize> {
 /// Returns the power of two, less one, of which no multiple is inside an entry for `device`, or
 /// [`None`] if any may be.
 pub(crate) fn boundary_mask(device: &Device) -> Option<usize> {
-    // SAFETY: The device is valid.
-    let mask = unsafe { bindings::rust_dma_heap_segment_boundary_mask(raw_device(device)) };
+    let parameters = parameters(device)?.as_ptr();
+    // SAFETY: They are the device's.
+    let mask = unsafe { (*parameters).segment_boundary_mask };
 
-    Some(mask).filter(|&mask| mask != usize::MAX)
+    Some(mask).filter(|&mask| mask != 0 && mask != usize::MAX)
+}
+
+/// Returns what the driver, or the bus, has set of that.
+fn parameters(device: &Device) -> Option<NonNull<bindings::device_dma_parameters>> {
+    // SAFETY: The device is valid.
+    NonNull::new(unsafe { (*raw_device(device)).dma_parms })
 }
 
 /// What a device demands of each scatterlist entry, in pages.

@@ -6,6 +6,9 @@
 //! shows, by [`DmaBuf::export`], which takes both over until the last user of the dma-buf is gone.
 //! [`DmaBuf::exporter`] finds it again in a dma-buf that came from anywhere.
 //!
+//! [`DmaBuf::export`]: super::DmaBuf::export
+//! [`DmaBuf::exporter`]: super::DmaBuf::exporter
+//!
 //! An exporter decides, and this module does: it asks by a request ([`MapRequest`],
 //! [`MmapRequest`], [`VmapRequest`]), and what answers one ([`Lent`], [`Shown`], [`Vmapped`]) can
 //! be had of that request alone. So nothing else than the memory behind the dma-buf is shown, all

@@ -7,16 +7,34 @@
 //! Each step holds what it stands on: an [`Attachment`] its dma-buf and device, a
 //! [`MappedAttachment`] its attachment, a [`VmappedDmaBuf`] its dma-buf. So they may be dropped in
 //! any order, each is undone once, and none outlives what it needs.
+//!
+//! Attaching and mapping are for whoever shows that the device has its driver ([`Importing`]). What
+//! was made may end later, but a driver is to see to it that it does not.
+//!
+//! A mapping or vmap is made and ended by the core's calls that take the dma-buf's lock, or, under
+//! a [`ResvGuard`], by those for who holds it: then it cannot outlive the guard.
 
 use crate::abstractions::{
     bindings,
-    device::raw_device,
-    dma_buf::DmaBuf,
+    device::{
+        raw_device,
+        while_bound::OrphanDevice, //
+    },
+    dma_buf::{
+        resv::{
+            ResvGuard,
+            ResvHeld, //
+        },
+        DmaBuf, //
+    },
     versions::eopnotsupp, //
 };
 use core::ptr::NonNull;
 use kernel::{
-    device::Device,
+    device::{
+        Bound,
+        Device, //
+    },
     dma::{
         DataDirection,
         DmaAddress, //
@@ -26,11 +44,60 @@ use kernel::{
         to_result, //
     },
     prelude::*,
+    scatterlist::SGTable,
     sync::{
         aref::ARef,
         Arc, //
     }, //
 };
+
+mod private {
+    pub(crate) trait Sealed {}
+}
+
+/// Who has the dma-buf's lock when a mapping is made and ended.
+pub(crate) trait Lock: private::Sealed {
+    /// Whether the caller has it.
+    const IS_HELD: bool;
+}
+
+/// The core takes the dma-buf's lock for each call.
+pub(crate) struct Unlocked;
+
+impl private::Sealed for Unlocked {}
+impl private::Sealed for ResvHeld<'_> {}
+
+impl Lock for Unlocked {
+    const IS_HELD: bool = false;
+}
+
+impl Lock for ResvHeld<'_> {
+    const IS_HELD: bool = true;
+}
+
+/// A device that may be attached to a dma-buf, and for which one may be mapped.
+///
+/// One that has its driver, that is. Some drivers in the kernel go on all the same: what becomes of
+/// a buffer then can be tried with what is left of a device, if it is said so.
+pub(crate) trait Importing: private::Sealed {
+    /// Returns it.
+    fn device(&self) -> &Device;
+}
+
+impl private::Sealed for Device<Bound> {}
+impl private::Sealed for OrphanDevice<'_> {}
+
+impl Importing for Device<Bound> {
+    fn device(&self) -> &Device {
+        self
+    }
+}
+
+impl Importing for OrphanDevice<'_> {
+    fn device(&self) -> &Device {
+        self
+    }
+}
 
 /// A device that is attached to a dma-buf.
 ///
@@ -53,7 +120,8 @@ impl Attachment {
     /// Attaches `device`. Wraps `dma_buf_attach()`. May sleep.
     ///
     /// Fails as the exporter does.
-    pub(crate) fn new(dma_buf: ARef<DmaBuf>, device: &Device) -> Result<Arc<Self>> {
+    pub(crate) fn new(dma_buf: ARef<DmaBuf>, device: &dyn Importing) -> Result<Arc<Self>> {
+        let device = device.device();
         // SAFETY: Both are valid, and the new value holds both.
         let raw = from_err_ptr(unsafe {
             bindings::dma_buf_attach(dma_buf.as_raw(), raw_device(device))
@@ -69,6 +137,15 @@ impl Attachment {
 
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
+
+    /// Returns what is attached to.
+    pub(crate) fn dma_buf(&self) -> &ARef<DmaBuf> {
+        &self.dma_buf
+    }
+
+    fn is_of(&self, device: &Device) -> bool {
+        core::ptr::eq(raw_device(&self.device), raw_device(device))
+    }
 }
 
 impl Drop for Attachment {
@@ -82,11 +159,13 @@ impl Drop for Attachment {
 ///
 /// # Invariants
 ///
-/// `table` is what mapping `attachment` in `direction` returned, not unmapped yet.
-pub(crate) struct MappedAttachment {
+/// `table` is what mapping `attachment` in `direction` returned, not unmapped yet. If `L` says that
+/// the dma-buf's lock is held, it is.
+pub(crate) struct MappedAttachment<L: Lock = Unlocked> {
     table: NonNull<bindings::sg_table>,
     direction: DataDirection,
     attachment: Arc<Attachment>,
+    _lock: L,
 }
 
 // SAFETY: Mappings are not bound to a task.
@@ -97,11 +176,54 @@ unsafe impl Sync for MappedAttachment {}
 
 impl MappedAttachment {
     /// Maps the whole buffer. Wraps `dma_buf_map_attachment_unlocked()`. May sleep.
-    pub(crate) fn new(attachment: Arc<Attachment>, direction: DataDirection) -> Result<Self> {
-        // SAFETY: By the type invariant, `attachment` is attached.
-        let table = from_err_ptr(unsafe {
-            bindings::dma_buf_map_attachment_unlocked(attachment.raw.as_ptr(), direction.into())
-        })?;
+    ///
+    /// Returns `EINVAL` if another device is attached; else fails as the exporter does.
+    pub(crate) fn new(
+        attachment: Arc<Attachment>,
+        device: &dyn Importing,
+        direction: DataDirection,
+    ) -> Result<Self> {
+        Self::map(attachment, device, direction, Unlocked)
+    }
+}
+
+impl<'a> MappedAttachment<ResvHeld<'a>> {
+    /// Does the same under the dma-buf's lock. Wraps `dma_buf_map_attachment()`.
+    ///
+    /// Returns `EINVAL` also for the lock of another dma-buf.
+    pub(crate) fn new_locked(
+        attachment: Arc<Attachment>,
+        device: &dyn Importing,
+        direction: DataDirection,
+        resv: &'a ResvGuard<'_>,
+    ) -> Result<Self> {
+        if !core::ptr::eq(&raw const *attachment.dma_buf, resv.dma_buf()) {
+            return Err(EINVAL);
+        }
+        Self::map(attachment, device, direction, resv.held())
+    }
+}
+
+impl<L: Lock> MappedAttachment<L> {
+    fn map(
+        attachment: Arc<Attachment>,
+        device: &dyn Importing,
+        direction: DataDirection,
+        lock: L,
+    ) -> Result<Self> {
+        if !attachment.is_of(device.device()) {
+            return Err(EINVAL);
+        }
+
+        let raw = attachment.raw.as_ptr();
+        let table = if L::IS_HELD {
+            // SAFETY: By the type invariant, it is attached; the callers hold its dma-buf's lock.
+            unsafe { bindings::dma_buf_map_attachment(raw, direction.into()) }
+        } else {
+            // SAFETY: By the type invariant, it is attached.
+            unsafe { bindings::dma_buf_map_attachment_unlocked(raw, direction.into()) }
+        };
+        let table = from_err_ptr(table)?;
 
         // INVARIANT: It was just mapped.
         Ok(Self {
@@ -109,35 +231,26 @@ impl MappedAttachment {
             table: unsafe { NonNull::new_unchecked(table) },
             direction,
             attachment,
+            _lock: lock,
         })
     }
 
     /// Tells whether it is `device` that may use the mapping.
     pub(crate) fn is_for(&self, device: &Device) -> bool {
-        core::ptr::eq(raw_device(&self.attachment.device), raw_device(device))
+        self.attachment.is_of(device)
+    }
+
+    /// Returns the table that was lent.
+    fn table(&self) -> &SGTable {
+        // SAFETY: By the type invariant, it is valid, and nobody changes a table that is lent.
+        unsafe { SGTable::from_raw(self.table.as_ptr()) }
     }
 
     /// Returns address and length in bytes of each range that the device may use, in order.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (DmaAddress, usize)> + use<'_> {
-        let table = self.table.as_ptr();
-        // SAFETY: By the type invariant, the table is valid.
-        let first = unsafe { (*table).sgl };
-        // SAFETY: As above.
-        let nents = unsafe { (*table).nents };
-
-        core::iter::successors(Some(first), |sg| {
-            // SAFETY: `sg` is an entry of the table.
-            Some(unsafe { bindings::sg_next(*sg) })
-        })
-        .take(nents as usize)
-        .map(|sg| {
-            // SAFETY: `sg` is an entry of the table, which is mapped.
-            let address = unsafe { bindings::sg_dma_address(sg) };
-            // SAFETY: As above.
-            let len = unsafe { bindings::sg_dma_len(sg) };
-
-            (address, len as usize)
-        })
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (DmaAddress, usize)> + use<'_, L> {
+        self.table()
+            .iter()
+            .map(|entry| (entry.dma_address(), entry.dma_len() as usize))
     }
 
     /// Returns the DMA address of byte `offset` of the buffer, and how many of `len` bytes follow
@@ -161,16 +274,19 @@ impl MappedAttachment {
     }
 }
 
-impl Drop for MappedAttachment {
+impl<L: Lock> Drop for MappedAttachment<L> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the table is mapped for the attachment and direction.
-        unsafe {
-            bindings::dma_buf_unmap_attachment_unlocked(
-                self.attachment.raw.as_ptr(),
-                self.table.as_ptr(),
-                self.direction.into(),
-            )
-        };
+        let (attachment, table) = (self.attachment.raw.as_ptr(), self.table.as_ptr());
+        let direction = self.direction.into();
+
+        if L::IS_HELD {
+            // SAFETY: By the type invariant, the table is mapped for the attachment and direction,
+            // and the lock is held.
+            unsafe { bindings::dma_buf_unmap_attachment(attachment, table, direction) };
+        } else {
+            // SAFETY: By the type invariant, the table is mapped for the attachment and direction.
+            unsafe { bindings::dma_buf_unmap_attachment_unlocked(attachment, table, direction) };
+        }
     }
 }
 
@@ -189,12 +305,17 @@ unsafe fn racy_copy(to: *mut u8, from: *const u8, len: usize) {
 
 /// A dma-buf that is mapped into kernel addresses.
 ///
+/// Not `kernel::io::IoSysMap`, which 7.2 does not have; and the bytes that it shows are nobody's
+/// alone.
+///
 /// # Invariants
 ///
-/// `map` is what mapping `dma_buf` returned, not unmapped yet; it is memory, not I/O memory.
-pub(crate) struct VmappedDmaBuf {
+/// `map` is what mapping `dma_buf` returned, not unmapped yet; it is memory, not I/O memory. If `L`
+/// says that the dma-buf's lock is held, it is.
+pub(crate) struct VmappedDmaBuf<L: Lock = Unlocked> {
     map: bindings::iosys_map,
     dma_buf: ARef<DmaBuf>,
+    _lock: L,
 }
 
 // SAFETY: Kernel mappings are not bound to a task.
@@ -208,18 +329,55 @@ impl VmappedDmaBuf {
     ///
     /// Returns `EOPNOTSUPP` for I/O memory, which the copies below are not made for.
     pub(crate) fn new(dma_buf: ARef<DmaBuf>) -> Result<Self> {
+        Self::map(dma_buf, Unlocked)
+    }
+}
+
+impl<'a> VmappedDmaBuf<ResvHeld<'a>> {
+    /// Does the same under the dma-buf's lock. Wraps `dma_buf_vmap()`.
+    pub(crate) fn new_locked(resv: &'a ResvGuard<'_>) -> Result<Self> {
+        Self::map(resv.dma_buf().into(), resv.held())
+    }
+}
+
+/// Undoes a vmap.
+///
+/// # Safety
+///
+/// `map` must be what mapping `dma_buf` returned; if `L` says that its lock is held, it must be.
+unsafe fn vunmap<L: Lock>(dma_buf: &DmaBuf, map: &mut bindings::iosys_map) {
+    if L::IS_HELD {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { bindings::dma_buf_vunmap(dma_buf.as_raw(), map) };
+    } else {
+        // SAFETY: By the safety requirements of this function.
+        unsafe { bindings::dma_buf_vunmap_unlocked(dma_buf.as_raw(), map) };
+    }
+}
+
+impl<L: Lock> VmappedDmaBuf<L> {
+    fn map(dma_buf: ARef<DmaBuf>, lock: L) -> Result<Self> {
         let mut map: bindings::iosys_map = pin_init::zeroed();
 
-        // SAFETY: The dma-buf is valid, and `map` is writable.
-        to_result(unsafe { bindings::dma_buf_vmap_unlocked(dma_buf.as_raw(), &mut map) })?;
+        to_result(if L::IS_HELD {
+            // SAFETY: The dma-buf is valid, the callers hold its lock, and `map` is writable.
+            unsafe { bindings::dma_buf_vmap(dma_buf.as_raw(), &mut map) }
+        } else {
+            // SAFETY: The dma-buf is valid, and `map` is writable.
+            unsafe { bindings::dma_buf_vmap_unlocked(dma_buf.as_raw(), &mut map) }
+        })?;
 
         if map.is_iomem {
             // SAFETY: It was just mapped.
-            unsafe { bindings::dma_buf_vunmap_unlocked(dma_buf.as_raw(), &mut map) };
+            unsafe { vunmap::<L>(&dma_buf, &mut map) };
             return Err(eopnotsupp());
         }
         // INVARIANT: It was just mapped, and is memory.
-        Ok(Self { map, dma_buf })
+        Ok(Self {
+            map,
+            dma_buf,
+            _lock: lock,
+        })
     }
 
     /// Returns the dma-buf that is mapped.
@@ -282,10 +440,10 @@ impl VmappedDmaBuf {
     }
 }
 
-impl Drop for VmappedDmaBuf {
+impl<L: Lock> Drop for VmappedDmaBuf<L> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, it is mapped.
-        unsafe { bindings::dma_buf_vunmap_unlocked(self.dma_buf.as_raw(), &mut self.map) };
+        // SAFETY: By the type invariant, it is mapped, and the lock is as `L` says.
+        unsafe { vunmap::<L>(&self.dma_buf, &mut self.map) };
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! - [`DmaBuf`]: a `struct dma_buf`, counted as `kernel` counts C's objects;
 //! - [`exporter`]: who decides about the memory behind one (`struct dma_buf_ops`), what it is asked
-//!   ([`requests`]), how C asks (`vtable`), and how it gets its dma-buf ([`export`]);
+//!   ([`requests`]), how C asks (`vtable`), and how it gets its dma-buf ([`mod@export`]);
 //! - [`importer`]: who attaches a device to one, maps it or has it in kernel addresses
 //!   (`struct dma_buf_attachment`);
 //! - [`software_device`]: a device without hardware that is an importer, for tests;

@@ -6,8 +6,11 @@
 //!
 //! The dma-buf core holds it when it has an exporter map, unmap, vmap or vunmap. What leans on that
 //! takes a [`ResvHeld`], so it cannot be called by somebody who holds the lock of no dma-buf.
+//! Importers have both: a core that takes the lock for them, and calls for those who hold it
+//! ([`ResvGuard`]).
 
 use super::DmaBuf;
+use crate::abstractions::bindings;
 use core::marker::PhantomData;
 use kernel::types::NotThreadSafe;
 
@@ -21,5 +24,54 @@ impl<'a> ResvHeld<'a> {
     /// The calling task must hold `resv` of `dma_buf` for `'a`.
     pub(super) unsafe fn new(_dma_buf: &'a DmaBuf) -> Self {
         Self(PhantomData, NotThreadSafe)
+    }
+}
+
+/// The lock of a dma-buf, held until this is dropped.
+///
+/// # Invariants
+///
+/// The task that has the value holds `resv` of `dma_buf`.
+#[allow(dead_code, reason = "for the test importer, which shares these files")]
+pub(crate) struct ResvGuard<'a> {
+    dma_buf: &'a DmaBuf,
+    _of_task: NotThreadSafe,
+}
+
+#[allow(dead_code, reason = "for the test importer, which shares these files")]
+impl DmaBuf {
+    /// Takes the lock. Wraps `dma_resv_lock()`. Sleeps until whoever has it lets go.
+    ///
+    /// A task that has that of another dma-buf must not call it: the order is by tickets
+    /// (`struct ww_acquire_ctx`), which nothing here needs.
+    pub(crate) fn lock_resv(&self) -> ResvGuard<'_> {
+        // SAFETY: The dma-buf is valid.
+        unsafe { bindings::rust_dma_heap_dma_buf_lock(self.as_raw()) };
+        // INVARIANT: It was just taken.
+        ResvGuard {
+            dma_buf: self,
+            _of_task: NotThreadSafe,
+        }
+    }
+}
+
+#[allow(dead_code, reason = "for the test importer, which shares these files")]
+impl ResvGuard<'_> {
+    /// Returns the dma-buf that is locked.
+    pub(super) fn dma_buf(&self) -> &DmaBuf {
+        self.dma_buf
+    }
+
+    /// Says that it is, for as long as `self` is there.
+    pub(super) fn held(&self) -> ResvHeld<'_> {
+        // SAFETY: By the type invariant.
+        unsafe { ResvHeld::new(self.dma_buf) }
+    }
+}
+
+impl Drop for ResvGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, this task holds the lock.
+        unsafe { bindings::rust_dma_heap_dma_buf_unlock(self.dma_buf.as_raw()) };
     }
 }

@@ -9,6 +9,7 @@ use crate::abstractions::{
     bindings,
     device::raw_device,
     dma_buf::importer::MappedAttachment,
+    mm::page,
     versions::faux_device, //
 };
 use core::ptr::NonNull;
@@ -19,6 +20,10 @@ use kernel::{
     },
     error::to_result,
     faux,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     types::Opaque, //
 };
@@ -112,20 +117,19 @@ impl SoftwareDevice {
     ) -> Result {
         self.check(mapping)?;
         while !bytes.is_empty() {
-            let (address, len) = mapping.range_at(offset, bytes.len())?;
-            let (now, later) = bytes.split_at_mut(len);
+            let place = self.place(mapping, offset, bytes.len())?;
+            let (now, later) = bytes.split_at_mut(place.len);
 
-            // SAFETY: The device has `len` bytes from `address` on mapped; `now` is writable.
-            to_result(unsafe {
-                bindings::rust_dma_heap_dma_copy(
-                    raw_device(self.device()),
-                    address,
+            // SAFETY: The device has the bytes mapped, in this page; `now` is writable.
+            unsafe {
+                bindings::rust_dma_heap_copy_from_page(
                     now.as_mut_ptr().cast(),
-                    len,
-                    false,
+                    place.page.as_ptr(),
+                    place.offset,
+                    place.len,
                 )
-            })?;
-            offset += len;
+            };
+            offset += place.len;
             bytes = later;
         }
         Ok(())
@@ -142,20 +146,19 @@ impl SoftwareDevice {
     ) -> Result {
         self.check(mapping)?;
         while !bytes.is_empty() {
-            let (address, len) = mapping.range_at(offset, bytes.len())?;
-            let (now, later) = bytes.split_at(len);
+            let place = self.place(mapping, offset, bytes.len())?;
+            let (now, later) = bytes.split_at(place.len);
 
-            // SAFETY: The device has `len` bytes from `address` on mapped; `now` is only read.
-            to_result(unsafe {
-                bindings::rust_dma_heap_dma_copy(
-                    raw_device(self.device()),
-                    address,
-                    now.as_ptr().cast_mut().cast(),
-                    len,
-                    true,
+            // SAFETY: The device has the bytes mapped, in this page; `now` is readable.
+            unsafe {
+                bindings::rust_dma_heap_copy_to_page(
+                    place.page.as_ptr(),
+                    place.offset,
+                    now.as_ptr().cast(),
+                    place.len,
                 )
-            })?;
-            offset += len;
+            };
+            offset += place.len;
             bytes = later;
         }
         Ok(())
@@ -167,13 +170,36 @@ impl SoftwareDevice {
     pub(crate) fn hold_page(&self, mapping: &MappedAttachment, offset: usize) -> Result<HeldPage> {
         self.check(mapping)?;
 
-        let (address, _) = mapping.range_at(offset, 1)?;
-        // SAFETY: The device has the address mapped, so the page is in use.
-        let page =
-            unsafe { bindings::rust_dma_heap_get_page_at(raw_device(self.device()), address) };
+        let page = self.place(mapping, offset, 1)?.page;
 
+        // SAFETY: The device has it mapped, so the page is in use.
+        unsafe { bindings::rust_dma_heap_get_page(page.as_ptr()) };
         // INVARIANT: The call took a reference for the new value.
-        NonNull::new(page).map(HeldPage).ok_or(EINVAL)
+        Ok(HeldPage(page))
+    }
+
+    /// Returns where in memory the device's address for byte `offset` leads, and how many of `len`
+    /// bytes follow there in the same page.
+    ///
+    /// Wraps `dma_to_phys()`. Returns `EFAULT` for an address that leads to no memory.
+    fn place(&self, mapping: &MappedAttachment, offset: usize, len: usize) -> Result<Place> {
+        let (address, len) = mapping.range_at(offset, len)?;
+        // SAFETY: The device is valid, and it only computes.
+        let address =
+            unsafe { bindings::rust_dma_heap_dma_to_phys(raw_device(self.device()), address) };
+        let pfn = usize::try_from(address >> PAGE_SHIFT)?;
+        let offset = address as usize & (PAGE_SIZE - 1);
+
+        // SAFETY: It takes any number.
+        if !unsafe { bindings::rust_dma_heap_pfn_valid(pfn) } {
+            return Err(EFAULT);
+        }
+        Ok(Place {
+            // SAFETY: That was just asked.
+            page: unsafe { page::of_frame(pfn) },
+            offset,
+            len: len.min(PAGE_SIZE - offset),
+        })
     }
 
     fn check(&self, mapping: &MappedAttachment) -> Result {
@@ -183,6 +209,13 @@ impl SoftwareDevice {
             Err(EINVAL)
         }
     }
+}
+
+/// Bytes in one page.
+struct Place {
+    page: NonNull<bindings::page>,
+    offset: usize,
+    len: usize,
 }
 
 /// A page with a reference to it, whoever it belongs to.

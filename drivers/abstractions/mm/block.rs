@@ -20,6 +20,7 @@ use crate::abstractions::{
     mm::{
         contiguous::ContiguousMemory,
         numa::Node,
+        page,
         pages::Pages, //
     },
     task, //
@@ -114,9 +115,13 @@ impl Block<Zeroed> {
     ///
     /// Wraps `alloc_pages_node()`.
     pub(crate) fn alloc_on_node(node: Node, order: u32) -> Result<Self, AllocError> {
-        // SAFETY: By its invariant, the node is there; `from_order` asks for valid orders only.
+        let flags =
+            bindings::RUST_DMA_HEAP_GFP_BLOCK_OPPORTUNISTIC | bindings::RUST_DMA_HEAP_GFP_THISNODE;
+
+        // SAFETY: The flags are a valid combination; by its invariant, the node is there;
+        // `from_order` asks for valid orders only.
         Self::from_order(order, |order| unsafe {
-            bindings::rust_dma_heap_alloc_pages_on_node(node.id(), order)
+            bindings::rust_dma_heap_alloc_pages_node(node.id(), flags, order)
         })
     }
 
@@ -197,10 +202,11 @@ impl Block<Dirty> {
 
             let chunk = Self::ZERO_CHUNK.min(self.pages.nr_pages.get() - done);
 
-            // SAFETY: By the type invariant, the pages from `done` on for `chunk` are ours.
-            unsafe {
-                bindings::rust_dma_heap_clear_pages(self.page(done).as_ptr(), chunk as usize)
-            };
+            for n in done..done + chunk {
+                // SAFETY: By the type invariant, the page is ours.
+                unsafe { bindings::rust_dma_heap_clear_highpage(self.page(n).as_ptr()) };
+                task::rest();
+            }
             done += chunk;
         }
 
@@ -233,15 +239,8 @@ impl<S> Block<Kept<S>> {
     /// Wraps `page_count()`.
     pub(crate) fn is_in_use(&self, nr_pages: usize) -> bool {
         let nr_pages = nr_pages.clamp(1, self.nr_pages());
-        let mut ours_alone = false;
-        // SAFETY: By the type invariants, the pages are valid; `ours_alone` is writable.
-        let alike = unsafe {
-            bindings::rust_dma_heap_pages_alike(
-                self.pages.first.as_ptr(),
-                nr_pages,
-                &mut ours_alone,
-            )
-        };
+        // SAFETY: By the type invariants, the pages are valid.
+        let (alike, ours_alone) = unsafe { page::alike(self.pages.first, nr_pages) };
 
         !ours_alone || alike < nr_pages
     }
@@ -281,12 +280,8 @@ impl<S> Block<S> {
     pub(in crate::abstractions) fn page(&self, n: u32) -> NonNull<bindings::page> {
         let n = n.min(self.pages.nr_pages.get() - 1);
 
-        // SAFETY: `n` is inside the block, so the page exists.
-        let page =
-            unsafe { bindings::rust_dma_heap_nth_page(self.pages.first.as_ptr(), n as usize) };
-
-        // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
-        unsafe { NonNull::new_unchecked(page) }
+        // SAFETY: `n` is inside the block.
+        unsafe { page::nth(self.pages.first, n as usize) }
     }
 
     /// Returns the NUMA node that the pages are of.
@@ -303,11 +298,14 @@ impl<S> Block<S> {
 
     /// Returns where the kernel's linear mapping has the block, or [`None`] in high memory.
     pub(in crate::abstractions) fn linear_address(&self) -> Option<NonNull<c_void>> {
-        // SAFETY: By the type invariant, the page is valid.
-        let first =
-            unsafe { bindings::rust_dma_heap_lowmem_page_address(self.pages.first.as_ptr()) };
+        let first = self.pages.first.as_ptr();
 
-        NonNull::new(first)
+        // SAFETY: By the type invariant, the page is valid.
+        if unsafe { bindings::rust_dma_heap_page_is_highmem(first) } {
+            return None;
+        }
+        // SAFETY: As above, and the linear mapping has it.
+        NonNull::new(unsafe { bindings::rust_dma_heap_page_address(first) })
     }
 
     fn into_state<T>(self) -> Block<T> {

@@ -88,7 +88,7 @@ impl Blocks {
 /// The memory of one buffer: blocks in the order in which the buffer shows them.
 ///
 /// Made from zeroed blocks only. Whoever gives somebody a way to write them has to say so first, by
-/// [`Self::mark`] or [`Self::mark_all`]: the others are known to be still zero in the end. The
+/// [`Part::mark`] or [`Self::mark_all`]: the others are known to be still zero in the end. The
 /// order of that mark and of the end is the reference count's.
 ///
 /// # Invariants

@@ -12,7 +12,8 @@ use crate::abstractions::{
     bindings,
     mm::{
         block_stack::PageChain,
-        cma::CmaArea, //
+        cma::CmaArea,
+        page, //
     }, //
 };
 use core::ptr::NonNull;
@@ -96,16 +97,11 @@ impl ContiguousMemory {
         let mut done = 0;
 
         while done < nr_pages {
-            let mut ours_alone = false;
             // SAFETY: By the safety requirements of this function, the pages from `done` on are
-            // ours.
-            let page = unsafe { bindings::rust_dma_heap_nth_page(first.as_ptr(), done) };
-            // SAFETY: As above; `ours_alone` is writable.
-            let alike = unsafe {
-                bindings::rust_dma_heap_pages_alike(page, nr_pages - done, &mut ours_alone)
-            };
-            // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
-            let page = unsafe { NonNull::new_unchecked(page) };
+            // ours, and of one run.
+            let page = unsafe { page::nth(first, done) };
+            // SAFETY: As above.
+            let (alike, ours_alone) = unsafe { page::alike(page, nr_pages - done) };
 
             if ours_alone {
                 // SAFETY: By the safety requirements of this function, and nobody else holds a
@@ -134,11 +130,8 @@ impl ContiguousMemory {
         let mut pages = core::mem::replace(&mut *self.aside.lock(), PageChain::new());
 
         while let Some(page) = pages.pop() {
-            let mut ours_alone = false;
-
-            // SAFETY: By the type invariant, the page is ours; `ours_alone` is writable.
-            unsafe { bindings::rust_dma_heap_pages_alike(page.as_ptr(), 1, &mut ours_alone) };
-            if ours_alone {
+            // SAFETY: By the type invariant, the page is ours.
+            if unsafe { page::is_ours_alone(page) } {
                 // SAFETY: By the type invariant, it is allocated from the area and not given back;
                 // it is not in the chain any more, and nobody else holds a reference.
                 unsafe { self.area.release_pages(page, 1) };
@@ -157,10 +150,8 @@ impl ContiguousMemory {
     unsafe fn put_aside(&self, first: NonNull<bindings::page>, nr_pages: usize) {
         let _ = self.nr_aside.fetch_add(nr_pages, Relaxed);
         for n in 0..nr_pages {
-            // SAFETY: By the safety requirements of this function, the page exists.
-            let page = unsafe { bindings::rust_dma_heap_nth_page(first.as_ptr(), n) };
-            // SAFETY: The kernel keeps a `struct page`, so no null pointer, for each page.
-            let page = unsafe { NonNull::new_unchecked(page) };
+            // SAFETY: By the safety requirements of this function, the page is of the run.
+            let page = unsafe { page::nth(first, n) };
 
             // INVARIANT: By the safety requirements of this function.
             // SAFETY: By the safety requirements of this function, nobody else links the page.

@@ -5,12 +5,17 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/huge_mm.h`](srctree/include/linux/huge_mm.h)
 
-use crate::abstractions::bindings;
+use crate::abstractions::{
+    bindings,
+    mm::pfn_map, //
+};
 use core::marker::PhantomData;
 use kernel::{
-    error::to_result,
     mm::virt::VmaRef,
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_MASK,
+        PAGE_SHIFT, //
+    },
     prelude::*, //
 };
 
@@ -121,10 +126,15 @@ impl VmFault<'_> {
     ///
     /// The frame must not be used for anything else while the VMA may show it.
     pub(super) unsafe fn insert_pfn(&self, pfn: usize) -> FaultResult {
+        // SAFETY: By the type invariants, the fault is valid.
+        let address = unsafe { (*self.raw).__bindgen_anon_1.address };
+        // SAFETY: By the type invariants, the VMA is valid and locked.
+        let prot = unsafe { pfn_map::protection(self.vma(), self.is_write) };
+
         // SAFETY: By the type invariants, the fault is ours to handle; the rest is the caller's to
         // promise.
         FaultResult(unsafe {
-            bindings::rust_dma_heap_fault_insert_pfn(self.raw, pfn, self.is_write)
+            bindings::vmf_insert_pfn_prot(self.vma(), address & PAGE_MASK, pfn, prot)
         })
     }
 
@@ -149,9 +159,10 @@ impl VmFault<'_> {
     /// As for [`Self::insert_pfn`], for all the frames. The range must be in the VMA and in one
     /// page table, in whose place no PMD entry can come.
     pub(super) unsafe fn fill(&self, address: usize, pfn: usize, nr_pages: usize) -> Result {
-        // SAFETY: As in `insert_pfn`.
-        to_result(unsafe {
-            bindings::rust_dma_heap_fault_fill(self.raw, address, pfn, nr_pages, self.is_write)
-        })
+        let len = nr_pages << PAGE_SHIFT;
+
+        // SAFETY: By the type invariants, the VMA is valid, locked, and for frames; the rest is the
+        // caller's promise.
+        unsafe { pfn_map::fill(self.vma(), address, pfn, len, self.is_write) }
     }
 }

@@ -5,7 +5,10 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/mmzone.h`](srctree/include/linux/mmzone.h)
 
-use crate::abstractions::bindings;
+use crate::abstractions::{
+    bindings,
+    mm::numa, //
+};
 use kernel::page::PAGE_SIZE;
 
 /// Base-2 logarithm of the bytes that one PMD entry maps.
@@ -28,9 +31,5 @@ pub(crate) fn total_ram() -> u64 {
 ///
 /// Wraps `zone_cma_pages()` of each zone, which counts what was set aside at boot.
 pub(in crate::abstractions) fn cma_total() -> u64 {
-    // SAFETY: Reads numbers of the zones of the nodes that are there, which stay, from task
-    // context.
-    let pages = unsafe { bindings::rust_dma_heap_cma_pages() };
-
-    pages as u64 * PAGE_SIZE as u64
+    numa::cma_pages() as u64 * PAGE_SIZE as u64
 }

@@ -3,10 +3,11 @@
 //! Memory: pages by the block, where they come from, and where they are shown.
 //!
 //! - [`block`], [`block_list`], [`block_stack`], [`returned`]: runs of pages that know whether they
-//!   are zeroed (`alloc_pages()`, `struct page`);
+//!   are zeroed (`alloc_pages()`);
+//! - [`page`]: what is noted of each (`struct page`);
 //! - [`contiguous`], [`cma`], [`reserved_memory`]: areas for runs of any length (`cma_alloc()`,
 //!   `struct reserved_mem`);
-//! - [`numa`], [`meminfo`], [`gfp`]: nodes, sums and flags;
+//! - [`numa`], [`memory_policy`], [`meminfo`], [`gfp`]: nodes, sums and flags;
 //! - [`shrinker`], [`oom`]: giving memory back (`struct shrinker`, OOM notifiers);
 //! - [`kernel_mapping`]: one range of kernel addresses (`vmap()`);
 //! - [`pfn_map`], [`fault`]: VMAs that show frames, and their faults (`struct
@@ -23,8 +24,10 @@ pub(crate) mod fault;
 pub(crate) mod gfp;
 pub(crate) mod kernel_mapping;
 pub(crate) mod meminfo;
+mod memory_policy;
 pub(crate) mod numa;
 pub(crate) mod oom;
+pub(in crate::abstractions) mod page;
 mod pages;
 pub(crate) mod pfn_map;
 mod reserved_memory;

@@ -3,10 +3,13 @@
 //! NUMA nodes.
 //!
 //! C headers: [`include/linux/nodemask.h`](srctree/include/linux/nodemask.h),
-//! [`include/linux/mempolicy.h`](srctree/include/linux/mempolicy.h),
+//! [`include/linux/mmzone.h`](srctree/include/linux/mmzone.h),
 //! [`include/linux/vmstat.h`](srctree/include/linux/vmstat.h)
 
-use crate::abstractions::bindings;
+use crate::abstractions::{
+    bindings,
+    mm::memory_policy::MemoryPolicy, //
+};
 use core::ptr::NonNull;
 
 /// A node of the machine that has, or had, memory.
@@ -20,11 +23,19 @@ pub(crate) struct Node(u32);
 impl Node {
     /// Returns node `n` if it has memory. Wraps `node_state(n, N_MEMORY)`.
     pub(crate) fn with_memory(n: usize) -> Option<Self> {
-        // SAFETY: Reads the node masks, callable from any context. Checks the number.
-        let has_memory = unsafe { bindings::rust_dma_heap_node_has_memory(n) };
+        if n >= Self::possible() {
+            return None;
+        }
+        // SAFETY: Reads the node masks, callable from any context; the number is one of theirs.
+        let has_memory = unsafe { bindings::rust_dma_heap_node_has_memory(n as i32) };
 
         // INVARIANT: A node with memory has its data.
         has_memory.then_some(Self(n as u32))
+    }
+
+    /// Returns the nodes that have memory.
+    fn all() -> impl Iterator<Item = Self> {
+        (0..Self::possible()).filter_map(Self::with_memory)
     }
 
     /// Returns how many nodes the machine may have: one more than the highest number.
@@ -58,8 +69,63 @@ impl Node {
     ///
     /// Says no to every node for a policy that spreads pages: the page allocator does that.
     pub(crate) fn is_preferred(self) -> bool {
-        // SAFETY: Reads the policy of the current task, from task context.
-        unsafe { bindings::rust_dma_heap_node_is_preferred(self.id()) }
+        let policy = MemoryPolicy::of_current_task();
+
+        !policy.spreads()
+            && match Self::local().filter(|local| policy.allows(*local)) {
+                Some(local) => local == self,
+                None => policy.allows(self),
+            }
+    }
+
+    /// Returns the node whose memory is nearest to where the calling task runs, if it has some.
+    /// Wraps `numa_mem_id()`.
+    fn local() -> Option<Self> {
+        // SAFETY: Reads a number of the processor that this runs on, whichever that is.
+        Self::with_memory(unsafe { bindings::rust_dma_heap_numa_mem_id() } as usize)
+    }
+
+    fn data(self) -> NonNull<bindings::pglist_data> {
+        // SAFETY: By the type invariant, there is one.
+        let data = unsafe { bindings::rust_dma_heap_node_data(self.id()) };
+
+        // SAFETY: By the type invariant, it is not null.
+        unsafe { NonNull::new_unchecked(data.cast()) }
+    }
+
+    /// Tells whether the hardware reported a fault in memory of this node since the machine was
+    /// started. Reads `mf_stats`.
+    fn has_failed(self) -> bool {
+        #[cfg(CONFIG_MEMORY_FAILURE)]
+        {
+            // SAFETY: The node's data is valid, and stays.
+            let total = unsafe { &raw const (*self.data().as_ptr()).mf_stats.total };
+
+            // SAFETY: As above. The C side counts up at any time.
+            unsafe { total.read_volatile() != 0 }
+        }
+        #[cfg(not(CONFIG_MEMORY_FAILURE))]
+        {
+            false
+        }
+    }
+
+    /// Returns the pages of this node's zones that were set aside for contiguous areas at boot.
+    pub(super) fn cma_pages(self) -> usize {
+        #[cfg(CONFIG_CMA)]
+        {
+            // SAFETY: The node's data is valid, and stays; nobody writes these fields after boot.
+            let zones = unsafe { &raw const (*self.data().as_ptr()).node_zones };
+
+            (0..bindings::MAX_NR_ZONES as usize)
+                // SAFETY: As above.
+                .map(|zone| unsafe { (*zones)[zone].cma_pages })
+                .sum()
+        }
+        #[cfg(not(CONFIG_CMA))]
+        {
+            0
+        }
     }
 
     /// Counts `pages`, which may be negative, as memory of this node that the kernel could have
@@ -70,4 +136,14 @@ impl Node {
         // SAFETY: By the type invariant, the node has its data.
         unsafe { bindings::rust_dma_heap_account_reclaimable(self.id(), pages) }
     }
+}
+
+/// Tells whether the hardware reported a fault in any of the machine's memory since it was started.
+pub(super) fn has_memory_failed() -> bool {
+    cfg!(CONFIG_MEMORY_FAILURE) && Node::all().any(Node::has_failed)
+}
+
+/// Returns the pages that were set aside for contiguous areas at boot. Wraps `zone_cma_pages()`.
+pub(super) fn cma_pages() -> usize {
+    Node::all().map(Node::cma_pages).sum()
 }

@@ -4,7 +4,11 @@
 
 use crate::abstractions::{
     bindings,
-    mm::contiguous::ContiguousMemory, //
+    mm::{
+        contiguous::ContiguousMemory,
+        numa,
+        page, //
+    }, //
 };
 use core::{
     num::NonZero,
@@ -36,28 +40,45 @@ impl Pages {
     /// page allocator's has one count of references, and its pages are looked at only if any of the
     /// machine's has broken since it was started.
     pub(super) fn fit(&self) -> usize {
-        let first = self.first.as_ptr();
         let nr_pages = self.nr_pages.get() as usize;
 
-        if self.memory.is_none() && nr_pages > 1 {
-            // SAFETY: By the type invariants, the pages are one block of the page allocator's.
-            unsafe { bindings::rust_dma_heap_folio_pages_fit(first, nr_pages) }
-        } else {
-            // SAFETY: By the type invariants, the pages are valid.
-            unsafe { bindings::rust_dma_heap_pages_fit(first, nr_pages) }
+        if self.is_folio() {
+            // SAFETY: By the type invariants, the page is valid.
+            let is_fit = unsafe { page::is_ours_alone(self.first) } && !self.is_any_broken();
+
+            return if is_fit { nr_pages } else { 0 };
         }
+        self.each()
+            .position(|page| {
+                // SAFETY: By the type invariants, the page is valid.
+                let is_alone = unsafe { page::is_ours_alone(page) };
+
+                // SAFETY: As above.
+                !is_alone || unsafe { page::is_broken(page) }
+            })
+            .unwrap_or(nr_pages)
+    }
+
+    /// Tells whether they are a block of the page allocator's of more than one page.
+    fn is_folio(&self) -> bool {
+        self.memory.is_none() && self.nr_pages.get() > 1
+    }
+
+    fn each(&self) -> impl Iterator<Item = NonNull<bindings::page>> + use<'_> {
+        // SAFETY: By the type invariants, the page is one of those.
+        (0..self.nr_pages.get() as usize).map(|n| unsafe { page::nth(self.first, n) })
+    }
+
+    /// Tells whether one of them is broken, which is known at once of a machine without faults.
+    fn is_any_broken(&self) -> bool {
+        // SAFETY: By the type invariants, the page is valid.
+        numa::has_memory_failed() && self.each().any(|page| unsafe { page::is_broken(page) })
     }
 
     /// Tells whether it is a block with a broken page that the page allocator would hand out again:
     /// it looks at what comes back as a single page only. Wraps `PageHWPoison()`.
     fn is_broken_block(&self) -> bool {
-        let nr_pages = self.nr_pages.get() as usize;
-
-        if self.memory.is_some() || nr_pages == 1 {
-            return false;
-        }
-        // SAFETY: By the type invariants, the pages are valid.
-        unsafe { bindings::rust_dma_heap_pages_are_broken(self.first.as_ptr(), nr_pages) }
+        self.is_folio() && self.is_any_broken()
     }
 }
 

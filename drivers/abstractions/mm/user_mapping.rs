@@ -18,6 +18,7 @@ use crate::abstractions::{
             VmFault, //
         },
         meminfo::PMD_SHIFT,
+        page,
         pfn_map::{
             PfnMapped,
             VmaAccess,
@@ -178,21 +179,21 @@ impl PfnMapped for BlockList {
         let (offset, buffer, len) = (access.offset, access.buffer, access.len);
         let part = self.range(access.page, 1).next().ok_or(EFAULT)?;
         // SAFETY: The frame is of a block, so it has a page.
-        let page = unsafe { bindings::rust_dma_heap_pfn_to_page(part.pfn) };
+        let page = unsafe { page::of_frame(part.pfn) };
 
         // To touch a broken one would take the machine down, and not only who asked for it.
         // SAFETY: The page is the block's.
-        if unsafe { bindings::rust_dma_heap_pages_are_broken(page, 1) } {
+        if unsafe { page::is_broken(page) } {
             return Err(EIO);
         }
         if access.is_write {
             part.mark();
             // SAFETY: The page is of a block that the VMA keeps; by the invariants of `access`, the
             // bytes are inside it, and of the caller's buffer.
-            unsafe { bindings::rust_dma_heap_copy_to_page(page, offset, buffer, len) };
+            unsafe { bindings::rust_dma_heap_copy_to_page(page.as_ptr(), offset, buffer, len) };
         } else {
             // SAFETY: As above.
-            unsafe { bindings::rust_dma_heap_copy_from_page(buffer, page, offset, len) };
+            unsafe { bindings::rust_dma_heap_copy_from_page(buffer, page.as_ptr(), offset, len) };
         }
         Ok(len)
     }

@@ -83,11 +83,23 @@ impl<T: Background> Worker<T> {
                 }),
                 // The last step: the drop, which stops the thread, runs for whole values only.
                 thread: {
-                    // SAFETY: The name is NUL-terminated, and the node is there.
+                    // SAFETY: The name is NUL-terminated, as the format is that it goes with, and
+                    // the node is there.
                     let thread = from_err_ptr(unsafe {
-                        bindings::rust_dma_heap_start_worker(node.id(), name.as_char_ptr())
+                        bindings::kthread_create_worker_on_node(
+                            bindings::KTW_FREEZABLE,
+                            node.id(),
+                            c"%s".as_char_ptr(),
+                            name.as_char_ptr(),
+                        )
                     })?;
+                    // SAFETY: The worker is ours, and has its thread.
+                    let task = unsafe { (*thread).task };
 
+                    // SAFETY: The thread is there until the worker ends.
+                    unsafe { bindings::set_user_nice(task, bindings::MAX_NICE as isize) };
+                    // SAFETY: As above.
+                    unsafe { bindings::wake_up_process(task) };
                     NonNull::new(thread).ok_or(ENOMEM)?
                 },
             }? Error),

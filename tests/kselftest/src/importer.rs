@@ -46,6 +46,7 @@ pub(crate) const TESTS: &[Test] = &[
         "a device that reaches nothing attaches, and map is EBUSY",
         small_mask,
     ),
+    ("importers that hold the buffer's lock map and vmap", locked),
     ("detaching waits for the last unmap", detach_first),
     ("closing the importer releases everything", close_all),
 ];
@@ -389,6 +390,23 @@ fn small_mask(target: &Target) -> TestResult {
         attachment.release()?;
         drop(buffer);
         target.expect_used(used)?;
+        Ok(Pass)
+    })
+}
+
+fn locked(target: &Target) -> TestResult {
+    device::with_any(|importer| {
+        let (buffer, pattern) = target.filled(LARGE)?;
+        let attachment = importer.attach(&buffer)?;
+        let unlocked = attachment.map(Direction::Both)?;
+        for direction in [Direction::Both; 2] {
+            let (ranges, word) = attachment.map_locked(direction)?;
+            equal("ranges", ranges, unlocked.range_count())?;
+            equal("the first word", word, pattern.word(0))?;
+        }
+        // The lock is free again.
+        unlocked.release()?;
+        attachment.map(Direction::ToDevice)?.release()?;
         Ok(Pass)
     })
 }

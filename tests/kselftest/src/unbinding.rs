@@ -12,17 +12,27 @@ use crate::mmap::expect;
 use crate::outcome::Failure;
 use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
+use crate::outcome::equal;
+use crate::outcome::errno;
 use crate::outcome::fail;
+use crate::outcome::refused;
 use crate::outcome::skip;
 use crate::target::Target;
+use dma_heap::Errno;
 use dma_heap::importer::Direction;
 use dma_heap::importer::Importer;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 pub(crate) const TESTS: &[Test] = &[
     (
         "an IOMMU stops hardware once its driver is unbound",
         stopped_after_unbinding,
+    ),
+    (
+        "what a driver was asked for ends before it is unbound",
+        ends_before,
     ),
     (
         "nothing is kept for a device that lost its driver",
@@ -98,6 +108,42 @@ fn stopped_after_unbinding(target: &Target) -> TestResult {
         again.store_at(range.address, 0, WORD)?;
         log.expect_fault(range.address)?;
         expect(&buffer.map()?, |index| pattern.word(index))?;
+        Ok(Pass)
+    })
+}
+
+fn ends_before(target: &Target) -> TestResult {
+    if !target.is_ours() {
+        return skip("the kernel's own heaps do not tell who is attached");
+    }
+    device::with_edu(|edu| {
+        let (buffer, _) = target.filled(64 << 10)?;
+        let attachment = edu.attach(&buffer)?;
+        let mapping = attachment.map(Direction::Both)?;
+        let (left, failure) = thread::scope(|scope| {
+            let transfers = scope.spawn(|| {
+                loop {
+                    // It takes a tenth of a second, with the mapping in its hands.
+                    if let Err(error) = mapping.load(0, 0, 64) {
+                        break error;
+                    }
+                }
+            });
+            thread::sleep(Duration::from_millis(350));
+            let unbound = Unbound::new();
+            let left = target.heap.describe(&buffer);
+            // It has no device any more, if it was unbound.
+            let failure = transfers.join().expect("the thread does not panic");
+            unbound?.bind()?;
+            Ok::<_, Failure>((left?.attachments, failure))
+        })?;
+        equal("attached devices without a driver", left.len(), 0)?;
+        refused("a transfer", errno(Err::<(), _>(failure)), Errno::NODEV)?;
+        refused(
+            "to attach",
+            errno(edu.attach(&buffer)).map(drop),
+            Errno::NODEV,
+        )?;
         Ok(Pass)
     })
 }

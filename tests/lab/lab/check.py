@@ -69,6 +69,26 @@ def docs() -> int:
     return 0
 
 
+def links_to_kernel(source: Path) -> None:
+    """What the module's documentation says of the kernel's source must be there."""
+    names = {name for file in SRC.glob("drivers/**/*.rs")
+             for name in re.findall(r"\(srctree/([^)]+)\)", file.read_text())}
+    if missing := sorted(name for name in names if not (source / name).exists()):
+        raise LabError("the kernel's source does not have:", *missing)
+
+
+def rustdoc() -> int:
+    """make rustdoc: what the module's files say of it, as pages."""
+    build, folder = Build(kernel("amd64")), BUILD / "rustdoc"
+    build.kernel.choose()
+    build.kernel.prepare()
+    folder.mkdir(exist_ok=True)
+    step("make the module's documentation", "rustdoc", lambda log: build.kernel.make(
+        log, f"M={SRC}", f"MO={folder}", "RUST_DMA_HEAP_RUSTDOC=1", "modules"))
+    say("", "See build/rustdoc/rustdoc/rust_dma_heap/index.html.")
+    return 0
+
+
 def check() -> int:
     """Each check runs, whatever the others said."""
     build = Build(kernel("amd64"))
@@ -92,7 +112,9 @@ def check() -> int:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         build.kernel.make(log, f"M={SRC}", f"MO={folder}", "CLIPPY=1", "RUST_DMA_HEAP_TESTS=1",
+                          "RUST_DMA_HEAP_RUSTDOC=1",
                           "KRUSTFLAGS=-Dwarnings -Dclippy::undocumented_unsafe_blocks", "modules")
+        links_to_kernel(build.kernel.source)
 
     def documents(log: Log) -> None:
         write_documents(log)
@@ -115,7 +137,7 @@ def check() -> int:
         ("checkpatch", "checkpatch", lambda log: checkpatch(
             log, build.kernel.source / "scripts/checkpatch.pl")),
         ("clippy, programs", "clippy-tools", clippy_tools),
-        ("clippy, module", "clippy-module", clippy_module),
+        ("clippy and rustdoc, module", "clippy-module", clippy_module),
         ("code that must not compile", "compile-fail", lambda log: compile_fail(build))]
     failed = 0
     for text, name, work in checks:

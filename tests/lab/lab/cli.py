@@ -30,7 +30,7 @@ COMMANDS = {name: module for module, names in {
              "sanitizer-vm shell",
     "media": "demo-video test-video test-media", "boards": "test-boards",
     "matrix": "test-matrix matrix-table", "mutants": "test-mutants", "bench": "bench bench-maps",
-    "check": "check docs", "packages": "deb dist test-packages",
+    "check": "check docs rustdoc", "packages": "deb dist test-packages",
     "guest": "try-build"}.items() for name in names.split()}
 # What make test-all runs: all that .ci/run has no time for, the shortest first.
 REST = ("test-video", "test-boards", "test-media", "bench-maps", "bench", "test-mutants",

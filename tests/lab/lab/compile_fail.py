@@ -5,11 +5,12 @@ the module's types are there to forbid. It says before its diff what that is, an
 
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab.build import Build
 from lab.mutants import Tree, Unusable
-from lab.steps import BUILD, LOGS, SRC, LabError, Log, shown
+from lab.steps import BUILD, JOBS, LOGS, SRC, LabError, Log, shown
 
 
 def wanted(patch: str) -> set[str]:
@@ -46,9 +47,15 @@ def problem(build: Build, patch: Path, tree: Tree) -> str | None:
 
 def compile_fail(build: Build) -> None:
     """Each of them."""
-    tree = Tree(BUILD / "compile-fail")
     patches = sorted((SRC / "tests/compile-fail").glob("*.patch"))
-    found = {patch.stem: problem(build, patch, tree) for patch in patches}
+    trees = [Tree(BUILD / f"compile-fail/{number}") for number in range(JOBS)]
+
+    def some(number: int) -> dict[str, str | None]:
+        return {patch.stem: problem(build, patch, trees[number])
+                for patch in patches[number::JOBS]}
+    with ThreadPoolExecutor(JOBS) as pool:
+        parts = list(pool.map(some, range(JOBS)))
+    found = {name: what for part in parts for name, what in part.items()}
     if not found or any(found.values()):
         raise LabError(*(f"{name}: {what}." for name, what in found.items() if what)
                        or ("there are none.",))

@@ -3,20 +3,24 @@
 module on purpose, in a copy of the tree, and a test must fail then.
 
 A patch says before its diff what it breaks, and in a line "Boot: MACHINE" in which machine of
-the table that shows. A machine counts only if the module without a patch passes there first."""
+the table that shows. A machine counts only if the module without a patch passes there first.
+Then as many are tried at a time as there are processors, in processes of their own."""
 
 import contextlib
+import multiprocessing
+import os
 import re
 import subprocess
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from lab.build import MODULE, Build, strip
 from lab.kernels import Kernel, kernel
 from lab.machines import Machine, Run, machine, table, test_boot
 from lab.results import Results, Summary
-from lab.steps import BUILD, DRY, SHOW, SRC, LabError, Log, say, step
+from lab.steps import BUILD, DRY, JOBS, SHOW, SRC, LabError, Log, say, step
 from lab.tests import prepare_one
 
 FOLDER = BUILD / "mutants"
@@ -71,9 +75,6 @@ class Tree:
         strip(log, built_for, folder / f"{MODULE}.ko", self.module)
 
 
-BROKEN = Tree(FOLDER)
-
-
 def end_after_failure(process: subprocess.Popen[bytes], out: Path) -> None:
     """Ends a machine soon after a test has failed: one is enough."""
     if out.exists() and re.search(rb"^not ok ", out.read_bytes(), re.M):
@@ -100,36 +101,44 @@ def failures(summary: Summary) -> list[str]:
     return [one for one in found if not re.match("machine: |.*: the results are cut short", one)]
 
 
-def control(build: Build, run: Run) -> None:
+def run_of(tree: Tree, build: Build, one: Machine) -> Run:
+    """A machine with the module of a tree."""
+    return Run(build.kernel, one, f"mutants-{tree.folder.name}", files=[tree.module],
+               seconds=SECONDS)
+
+
+def control(build: Build, one: Machine) -> None:
     """Without a patch."""
-    name, start = run.machine.name, time.monotonic()
-    BROKEN.fresh()
+    name, start, tree = one.name, time.monotonic(), Tree(FOLDER / "control")
+    tree.fresh()
     step("build the module without a patch", "mutants-build",
-         lambda log: BROKEN.build(log, build.kernel))
+         lambda log: tree.build(log, build.kernel))
     if DRY or SHOW:
-        run.boot()
+        run_of(tree, build, one).boot()
         return
-    summary = boot(f"control-{name}", run)
+    summary = boot(f"control-{name}", run_of(tree, build, one))
     if not summary.good:
         raise Unusable(f'the tests "{name}" fail without a patch, so they say nothing of one:',
                        *summary.text.splitlines())
     say(f'  ok  without a patch the tests "{name}" pass ({time.monotonic() - start:.0f} s)')
 
 
-def attempt(patch: Path, build: Build, run: Run) -> list[str]:
-    """Builds and boots a mutant, and gives the verdict."""
+def attempt(patch: Path, build: Build, one: Machine) -> list[str]:
+    """Builds and boots a mutant in a process of the pool, and gives the verdict."""
     start, log = time.monotonic(), Log(RESULTS / f"{patch.stem}.build.log")
-    say(f"  ... {patch.stem}")
-    BROKEN.fresh()
-    BROKEN.apply(patch)
+    tree = Tree(FOLDER / f"process-{os.getpid()}")
+    tree.fresh()
     try:
-        BROKEN.build(log, build.kernel)
-    except subprocess.CalledProcessError as error:
+        tree.apply(patch)
+        tree.build(log, build.kernel)
+    except Unusable as error:
+        return ["unusable", *error.args]
+    except subprocess.CalledProcessError:
         errors = re.findall(r"^error(?:.*\n){,13}", log.path.read_text(errors="replace"), re.M)
-        raise Unusable("the module does not build with it:",
-                       *"".join(errors).splitlines()[:30]) from error
-    summary = boot(patch.stem, run)
-    where, took = run.machine.name, f"({time.monotonic() - start:.0f} s)"
+        return ["unusable", "the module does not build with it:",
+                *"".join(errors).splitlines()[:30]]
+    summary = boot(patch.stem, run_of(tree, build, one))
+    where, took = one.name, f"({time.monotonic() - start:.0f} s)"
     if summary.good:
         return ["survived", f'no test of "{where}" failed {took}']
     found = failures(summary)
@@ -151,10 +160,11 @@ def test_mutants(pattern: str = "*") -> int:
         say(f"  {word}: {patch.stem}, {text}", *(f"       {line}" for line in lines))
         verdicts[word] += 1
     # What cannot be tried is told before the long part.
-    BROKEN.fresh()
+    tree = Tree(FOLDER / "control")
+    tree.fresh()
     for patch, text in patches.items():
         try:
-            BROKEN.apply(patch, "--dry-run")
+            tree.apply(patch, "--dry-run")
             shown[patch] = shown_by(text)
         except Unusable as error:
             verdict(patch, "unusable", *error.args)
@@ -163,22 +173,21 @@ def test_mutants(pattern: str = "*") -> int:
         builds[name] = Build(kernel(name)) if name else prepare_one("amd64")
         if name:
             builds[name].prepare_own()
-    runs = {one.name: Run(builds[one.kernel].kernel, one, files=[BROKEN.module], seconds=SECONDS)
-            for one in shown.values()}
-    for name in sorted(runs):
+    machines = {one.name: one for one in shown.values()}
+    for name in sorted(machines):
         try:
-            control(builds[runs[name].machine.kernel], runs[name])
+            control(builds[machines[name].kernel], machines[name])
         except Unusable as error:
             for patch in [patch for patch, one in shown.items() if one.name == name]:
                 del shown[patch]
                 verdict(patch, "unusable", *error.args)
                 # What the machine said is told once.
                 error.args = error.args[:1]
-    for patch, one in ({} if DRY or SHOW else shown).items():
-        try:
-            verdict(patch, *attempt(patch, builds[one.kernel], runs[one.name]))
-        except Unusable as error:
-            verdict(patch, "unusable", *error.args)
+    with ProcessPoolExecutor(JOBS, multiprocessing.get_context("fork")) as pool:
+        found = {patch: pool.submit(attempt, patch, builds[one.kernel], one)
+                 for patch, one in ({} if DRY or SHOW else shown).items()}
+        for patch, future in found.items():
+            verdict(patch, *future.result())
     if verdicts["unusable"]:
         say("", f"{verdicts['unusable']} could not be tried: see above.")
     # Nothing but this on the last line: others read it.

@@ -456,6 +456,19 @@ impl<'i> Attachment<'i> {
         Ok((errno, Duration::from_nanos(nanos)))
     }
 
+    /// Maps the buffer for the device and into kernel addresses, and ends both,
+    /// while the importer itself holds the buffer's lock, as some drivers do.
+    /// Returns how many ranges there were, and the buffer's first 64-bit word.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with what the exporter says.
+    pub fn map_locked(&self, direction: Direction) -> Result<(u64, u64), Error> {
+        let words = [self.0.id, direction.word(), 0, 0, 0, 0];
+        let [ranges, word, ..] = self.0.importer.run(action::MAP, Command::Locked, words)?;
+        Ok((ranges, word))
+    }
+
     /// Has an edu device write memory by DMA address as [`Importer::store_at`]
     /// does, and detaches it when `time` has passed since the transfer began.
     /// The bytes move about 100 ms after that, all at once.

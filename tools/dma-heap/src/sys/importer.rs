@@ -38,6 +38,7 @@ pub(crate) enum Command {
     KeepAttachments = 21,
     StoreAndDetach = 22,
     HoldPage = 23,
+    Locked = 24,
 }
 
 /// What a transfer goes through.

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which nodes a task's pages shall come from.
+//!
+//! C headers: [`include/linux/mempolicy.h`](srctree/include/linux/mempolicy.h),
+//! [`include/linux/cpuset.h`](srctree/include/linux/cpuset.h)
+
+use crate::abstractions::{
+    bindings,
+    mm::numa::Node, //
+};
+use kernel::{
+    task::Task,
+    types::NotThreadSafe, //
+};
+
+/// Memory policy and cpuset of the calling task.
+///
+/// # Invariants
+///
+/// `task` is the task that made the value, and has it still. Only a task itself changes its policy,
+/// or else its lock and its being asleep let the kernel; a cpuset may change at any time, and a
+/// node that has just been taken from it is as good as any.
+pub(super) struct MemoryPolicy {
+    task: *const bindings::task_struct,
+    _of_task: NotThreadSafe,
+}
+
+impl MemoryPolicy {
+    /// From task context.
+    pub(super) fn of_current_task() -> Self {
+        // INVARIANT: It is the task that runs this, and the value stays with it.
+        Self {
+            task: Task::current_raw().cast_const().cast(),
+            _of_task: NotThreadSafe,
+        }
+    }
+
+    /// Returns the mode, and the nodes that go with it. [`None`]: the nearest.
+    #[cfg(CONFIG_NUMA)]
+    fn mode(&self) -> Option<(u32, &bindings::nodemask_t)> {
+        // SAFETY: By the type invariant, the task is valid.
+        let policy = unsafe { (*self.task).mempolicy };
+        let policy = policy.cast_const().cast::<bindings::mempolicy>();
+
+        if policy.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariant, the task keeps it meanwhile, and nobody writes the field.
+        let mode = u32::from(unsafe { (*policy).mode });
+        // SAFETY: As above.
+        let nodes = unsafe { &(*policy).nodes };
+
+        Some((mode, nodes)).filter(|_| mode != bindings::mempolicy_mode_MPOL_LOCAL)
+    }
+
+    #[cfg(not(CONFIG_NUMA))]
+    fn mode(&self) -> Option<(u32, &bindings::nodemask_t)> {
+        None
+    }
+
+    /// Tells whether pages are to come from many nodes in turn: the page allocator knows which.
+    pub(super) fn spreads(&self) -> bool {
+        const OTHERS: [u32; 3] = [
+            bindings::mempolicy_mode_MPOL_BIND,
+            bindings::mempolicy_mode_MPOL_PREFERRED,
+            bindings::mempolicy_mode_MPOL_PREFERRED_MANY,
+        ];
+
+        self.mode().is_some_and(|(mode, _)| !OTHERS.contains(&mode))
+    }
+
+    /// Tells whether they may come from `node`.
+    pub(super) fn allows(&self, node: Node) -> bool {
+        self.cpuset_allows(node) && self.mode().is_none_or(|(_, nodes)| has(nodes, node))
+    }
+
+    #[cfg(CONFIG_CPUSETS)]
+    fn cpuset_allows(&self, node: Node) -> bool {
+        // SAFETY: By the type invariant, the task is valid.
+        let mems_allowed = unsafe { &raw const (*self.task).mems_allowed };
+
+        // SAFETY: As above. Others may write it at this moment: then some bits are old.
+        has(&unsafe { mems_allowed.read_volatile() }, node)
+    }
+
+    #[cfg(not(CONFIG_CPUSETS))]
+    fn cpuset_allows(&self, _node: Node) -> bool {
+        true
+    }
+}
+
+/// Wraps `node_isset()`.
+fn has(nodes: &bindings::nodemask_t, node: Node) -> bool {
+    let (word, bit) = (
+        node.id() / usize::BITS as i32,
+        node.id() % usize::BITS as i32,
+    );
+
+    nodes
+        .bits
+        .get(word as usize)
+        .is_some_and(|bits| bits >> bit & 1 != 0)
+}
