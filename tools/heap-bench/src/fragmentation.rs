@@ -41,8 +41,8 @@ const RESERVE: u64 = 32 << 20;
 /// Pages by which the file grows.
 const STEP: usize = 1024;
 
-/// Bytes of each buffer that takes away what is not needed at all.
-const SURPLUS: u64 = 32 << 20;
+/// Bytes by which is taken away what is not needed at all.
+const SURPLUS: usize = 32 << 20;
 
 /// Bytes of each buffer that takes away what the file has left in one piece.
 const BALLAST: u64 = 2 << 20;
@@ -57,7 +57,7 @@ pub(crate) fn stock(
 ) -> anyhow::Result<Vec<Vec<Buffer>>> {
     let _boost = NoBoost::new()?;
     let needed = sizes.iter().sum::<u64>() * heaps.len() as u64;
-    let surplus = take_surplus(filler, 2 * needed + 2 * SPARE)?;
+    let surplus = take_surplus(2 * needed + 2 * SPARE)?;
     let file = take_every_second_page()?;
     expect_room(needed)?;
     let mut ballast = take_large_blocks(importer, filler)?;
@@ -164,14 +164,13 @@ fn room(meminfo: &Meminfo) -> anyhow::Result<u64> {
     Ok(free.saturating_sub(areas).saturating_sub(RESERVE))
 }
 
-/// Takes memory until there is room for no more than so many bytes, or for that heap.
-fn take_surplus(heap: &Heap, keep: u64) -> anyhow::Result<Vec<Buffer>> {
+/// Takes memory until there is room for no more than so many bytes. Not from a heap, which may have
+/// a limit.
+fn take_surplus(keep: u64) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut surplus = Vec::new();
-    while room(&Meminfo::read()?)? > keep + SURPLUS {
-        match heap.alloc(SURPLUS) {
-            Ok(buffer) => surplus.push(buffer),
-            Err(_) => break,
-        }
+    while room(&Meminfo::read()?)? > keep + SURPLUS as u64 {
+        // Not zeroes, for which no memory would be taken.
+        surplus.push(vec![1; SURPLUS]);
     }
     Ok(surplus)
 }
