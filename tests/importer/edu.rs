@@ -323,6 +323,9 @@ impl pci::Driver for Driver {
         }
         drop(bound);
 
+        // First what is under way, then what it has left.
+        this.device.end();
+
         let user = this.user.lock().take();
 
         if let Some(objects) = user {

@@ -42,7 +42,7 @@ struct End(Arc<WhileBound>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        *self.0.is_bound.lock() = false;
+        self.0.end();
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct BoundDevice<'a> {
     _is_bound: MutexGuard<'a, bool>,
 }
 
-/// The device when it has lost its driver: for drivers that do not let go then, and so for tests.
+/// The device when it has lost its driver, or is about to: for drivers that do not let go then, and so for tests.
 ///
 /// # Invariants
 ///
@@ -81,6 +81,12 @@ impl WhileBound {
 
         devres::register(device, End(this.clone()), GFP_KERNEL)?;
         Ok(this)
+    }
+
+    /// Waits for whoever has the device, and gives it to nobody any more: for a driver that has
+    /// something to end in its `unbind` first. May sleep.
+    pub(crate) fn end(&self) {
+        *self.is_bound.lock() = false;
     }
 
     /// Returns the device, or what is left of one that has lost its driver. May sleep.
