@@ -57,7 +57,8 @@ pub(crate) struct BoundDevice<'a> {
     _is_bound: MutexGuard<'a, bool>,
 }
 
-/// The device when it has lost its driver, or is about to: for drivers that do not let go then, and so for tests.
+/// The device when it has lost its driver, or is about to: for drivers that do not let go then, and
+/// so for tests.
 ///
 /// # Invariants
 ///
