@@ -10,6 +10,7 @@
 #include <linux/dma-direction.h>
 #include <linux/fcntl.h>
 #include <linux/gfp.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/pgtable.h>
@@ -69,6 +70,12 @@ static const u64 RUST_DMA_HEAP_VALID_HEAP_FLAGS = DMA_HEAP_VALID_HEAP_FLAGS;
 static const u32 RUST_DMA_HEAP_DESCRIBE = RUST_DMA_HEAP_IOCTL_DESCRIBE;
 static const u32 RUST_DMA_HEAP_DEVICES = RUST_DMA_HEAP_IOCTL_DEVICES;
 static const u32 RUST_DMA_HEAP_KEPT = RUST_DMA_HEAP_ATTACHMENT_KEPT;
+
+/* An enum that has no name before 7.3. */
+static const u32 RUST_DMA_HEAP_MPOL_PREFERRED = MPOL_PREFERRED;
+static const u32 RUST_DMA_HEAP_MPOL_BIND = MPOL_BIND;
+static const u32 RUST_DMA_HEAP_MPOL_LOCAL = MPOL_LOCAL;
+static const u32 RUST_DMA_HEAP_MPOL_PREFERRED_MANY = MPOL_PREFERRED_MANY;
 
 static const u32 RUST_DMA_HEAP_SHRINKER_NUMA_AWARE = SHRINKER_NUMA_AWARE;
 static const unsigned long RUST_DMA_HEAP_VM_LOCKED = VM_LOCKED;

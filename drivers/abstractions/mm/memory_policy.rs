@@ -51,7 +51,7 @@ impl MemoryPolicy {
         // SAFETY: As above.
         let nodes = unsafe { &(*policy).nodes };
 
-        Some((mode, nodes)).filter(|_| mode != bindings::mempolicy_mode_MPOL_LOCAL)
+        Some((mode, nodes)).filter(|_| mode != bindings::RUST_DMA_HEAP_MPOL_LOCAL)
     }
 
     #[cfg(not(CONFIG_NUMA))]
@@ -62,9 +62,9 @@ impl MemoryPolicy {
     /// Tells whether pages are to come from many nodes in turn: the page allocator knows which.
     pub(super) fn spreads(&self) -> bool {
         const OTHERS: [u32; 3] = [
-            bindings::mempolicy_mode_MPOL_BIND,
-            bindings::mempolicy_mode_MPOL_PREFERRED,
-            bindings::mempolicy_mode_MPOL_PREFERRED_MANY,
+            bindings::RUST_DMA_HEAP_MPOL_BIND,
+            bindings::RUST_DMA_HEAP_MPOL_PREFERRED,
+            bindings::RUST_DMA_HEAP_MPOL_PREFERRED_MANY,
         ];
 
         self.mode().is_some_and(|(mode, _)| !OTHERS.contains(&mode))
