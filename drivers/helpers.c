@@ -19,6 +19,7 @@
 #include <linux/kthread.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
+#include <linux/of.h>
 #include <linux/pci.h>
 #include <linux/ratelimit.h>
 #include <linux/scatterlist.h>

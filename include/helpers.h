@@ -22,6 +22,7 @@
 
 struct delayed_work;
 struct device;
+struct device_node;
 struct dma_buf;
 struct iommu_domain;
 struct kset;
@@ -170,6 +171,9 @@ void rust_dma_heap_trace_pool_reclaim(const char *heap, u64 bytes);
 bool rust_dma_heap_device_has_driver(const struct device *dev);
 struct kset *rust_dma_heap_kset_get(struct kset *kset);
 void rust_dma_heap_kset_put(struct kset *kset);
+
+/* Device trees: include/linux/of.h */
+void rust_dma_heap_of_node_put(struct device_node *node);
 
 /* The log: include/linux/ratelimit.h */
 bool rust_dma_heap_may_log(void);

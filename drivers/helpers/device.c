@@ -16,6 +16,11 @@ void rust_dma_heap_kset_put(struct kset *kset)
 	kset_put(kset);
 }
 
+void rust_dma_heap_of_node_put(struct device_node *node)
+{
+	of_node_put(node);
+}
+
 bool rust_dma_heap_may_log(void)
 {
 	static DEFINE_RATELIMIT_STATE(lines, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);

@@ -44,8 +44,8 @@
 //! `LOCKED` maps an attachment, vmaps its dma-buf, reads a word and undoes both, all while it holds
 //! the dma-buf's lock, as drivers do that have more to do with a buffer than to map it.
 //!
-//! What a file with an edu device asks for is done one by one, and before the device loses its
-//! driver. Afterwards there is no device: `ENODEV`.
+//! What takes a device is done one by one where that is an edu device, and before it loses its
+//! driver. Afterwards it is `ENODEV`, unless attachments stay.
 //!
 //! A cycle of `TIME_VMAPS` is a vmap and its vunmap, one of `TIME_MAPS` a map and its unmap on each
 //! attachment. They are timed here: system calls would take longer than what is measured.
@@ -60,7 +60,6 @@ use super::{
         dma_buf::{
             importer::{
                 Attachment,
-                Importing,
                 MappedAttachment,
                 VmappedDmaBuf, //
             },
@@ -72,11 +71,7 @@ use super::{
         Claim,
         BUFFER_SIZE, //
     },
-    session::{
-        Player,
-        PlayerDevice,
-        Session, //
-    },
+    session::Session, //
 };
 use kernel::{
     dma::{
@@ -198,59 +193,61 @@ fn cpu_sum(session: &Session, [vmap, offset, len, ..]: Words) -> Result<(u64, u6
 /// device and length, once for each range that the part lies in.
 fn transfer(
     session: &Session,
-    player: &Player,
-    device: &dyn Importing,
     [mapping, offset, place, len, ..]: Words,
     transfer: impl Fn(&Claim, u64, usize, usize) -> Result,
 ) -> Result {
-    let mapping = session.mapping(mapping)?;
     let (mut offset, mut place) = (usize::try_from(offset)?, usize::try_from(place)?);
     let mut left = usize::try_from(len)?;
 
-    if !mapping.is_for(device.device()) {
-        return Err(EINVAL);
-    }
-    while left > 0 {
-        let (address, len) = mapping.range_at(offset, left.min(BUFFER_SIZE))?;
+    session.with_device(|player, device| {
+        let mapping = session.mapping(mapping)?;
 
-        transfer(player.edu()?, wide(address), place, len)?;
-        offset += len;
-        place += len;
-        left -= len;
-    }
-    Ok(())
+        if !mapping.is_for(device.device()) {
+            return Err(EINVAL);
+        }
+        while left > 0 {
+            let (address, len) = mapping.range_at(offset, left.min(BUFFER_SIZE))?;
+
+            transfer(player.edu()?, wide(address), place, len)?;
+            offset += len;
+            place += len;
+            left -= len;
+        }
+        Ok(())
+    })
 }
 
 /// The same by DMA address, mapped or not.
 fn transfer_at(
-    player: &Player,
-    device: &dyn Importing,
+    session: &Session,
     [address, place, len, ..]: Words,
     transfer: impl Fn(&Claim, u64, usize, usize) -> Result,
 ) -> Result {
-    if !iommu::is_behind_iommu(device.device()) {
-        return Err(EPERM);
-    }
-    transfer(player.edu()?, address, place.try_into()?, len.try_into()?)
+    session.with_device(|player, device| {
+        if !iommu::is_behind_iommu(device.device()) {
+            return Err(EPERM);
+        }
+        transfer(player.edu()?, address, place.try_into()?, len.try_into()?)
+    })
 }
 
 /// Lets an edu device write memory by DMA address, and detaches meanwhile.
 fn store_and_detach(
     session: &Session,
-    player: &Player,
-    device: &dyn Importing,
     [attachment, address, place, len, nanos, ..]: Words,
 ) -> Result<(u64, u64)> {
-    if !iommu::is_behind_iommu(device.device()) {
-        return Err(EPERM);
-    }
-    player.edu()?.store_and(
-        address,
-        place.try_into()?,
-        len.try_into()?,
-        Delta::from_nanos(nanos.try_into()?),
-        || session.release(attachment).map(drop),
-    )
+    session.with_device(|player, device| {
+        if !iommu::is_behind_iommu(device.device()) {
+            return Err(EPERM);
+        }
+        player.edu()?.store_and(
+            address,
+            place.try_into()?,
+            len.try_into()?,
+            Delta::from_nanos(nanos.try_into()?),
+            || session.release_for(device, attachment).map(drop),
+        )
+    })
 }
 
 /// DMA addresses are 32 bits wide on some machines.
@@ -262,7 +259,7 @@ fn wide(address: DmaAddress) -> u64 {
 /// Maps and unmaps `dma_buf` for each of some attachments in turn, once and then `cycles` times;
 /// returns the nanoseconds of both.
 fn time_maps(
-    device: &dyn Importing,
+    session: &Session,
     dma_buf: &ARef<DmaBuf>,
     direction: DataDirection,
     attachments: u64,
@@ -272,45 +269,40 @@ fn time_maps(
         return Err(EINVAL);
     }
 
-    let mut attached = KVec::new();
+    session.with_device(|_, device| {
+        let mut attached = KVec::new();
 
-    for _ in 0..attachments {
-        attached.push(Attachment::new(dma_buf.clone(), device)?, GFP_KERNEL)?;
-    }
-
-    let time = |cycles| -> Result<u64> {
-        let start = Instant::<Monotonic>::now();
-
-        for _ in 0..cycles {
-            for attachment in &attached {
-                drop(MappedAttachment::new(
-                    attachment.clone(),
-                    device,
-                    direction,
-                )?);
-            }
+        for _ in 0..attachments {
+            attached.push(Attachment::new(dma_buf.clone(), device)?, GFP_KERNEL)?;
         }
-        Ok(start.elapsed().as_nanos().try_into()?)
-    };
 
-    Ok((time(1)?, time(cycles)?))
+        let time = |cycles| -> Result<u64> {
+            let start = Instant::<Monotonic>::now();
+
+            for _ in 0..cycles {
+                for attachment in &attached {
+                    let attachment = attachment.clone();
+
+                    drop(MappedAttachment::new(attachment, device, direction)?);
+                }
+            }
+            Ok(start.elapsed().as_nanos().try_into()?)
+        };
+
+        Ok((time(1)?, time(cycles)?))
+    })
 }
 
 /// Maps and vmaps under the dma-buf's lock; returns the number of ranges, and the first word.
-fn locked(
-    session: &Session,
-    device: &dyn Importing,
-    attachment: u64,
-    direction: DataDirection,
-) -> Result<(u64, u64)> {
-    let attachment = session.attachment(attachment)?;
-    let dma_buf = attachment.dma_buf().clone();
-    let resv = dma_buf.lock_resv();
-    let mapping = MappedAttachment::new_locked(attachment, device, direction, &resv)?;
-    let ranges = mapping.ranges().count();
-    let word = VmappedDmaBuf::new_locked(&resv)?.sum(0, size_of::<u64>())?;
+fn locked(session: &Session, attachment: u64, direction: DataDirection) -> Result<(u64, u64)> {
+    session.with_device(|_, device| {
+        let attachment = session.attachment(attachment)?;
+        let locked = attachment.lock();
+        let mapping = locked.map(device, direction)?;
+        let word = locked.vmap()?.sum(0, size_of::<u64>())?;
 
-    Ok((ranges as u64, word))
+        Ok((mapping.ranges().count() as u64, word))
+    })
 }
 
 /// Runs one command of an open file. Returns `ENOTTY` for an unknown one.
@@ -324,11 +316,6 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
     let (mut reader, mut writer) = UserSlice::new(argument, size_of::<Words>()).reader_writer();
     let mut words: Words = reader.read()?;
     let [first, second, third, fourth, ..] = words;
-    let player = session.player();
-    let player = || player.as_ref().ok_or(ENODEV);
-    // Until the end: whoever unbinds the driver waits for it.
-    let bound = player().ok().and_then(|player| session.device(player));
-    let device = || bound.as_ref().map(PlayerDevice::get).ok_or(ENODEV);
 
     match number {
         0 => session.set_device(DmaSettings {
@@ -336,31 +323,34 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
             max_segment_size: second.try_into()?,
             segment_boundary_mask: third.try_into()?,
         })?,
-        1 => words[0] = session.attach(device()?, dma_buf(first)?)?,
+        1 => words[0] = session.attach(dma_buf(first)?)?,
         2 => {
-            let (id, ranges, nanos) = session.map(device()?, first, direction(second)?)?;
+            let (id, ranges, nanos) = session.map(first, direction(second)?)?;
 
             words[0] = id;
             words[1] = ranges as u64;
             words[2] = nanos;
         }
         3 => {
-            let (address, len) = session
-                .mapping(first)?
-                .ranges()
-                .nth(second.try_into()?)
-                .ok_or(EINVAL)?;
+            let (address, len) = session.with_device(|_, _| {
+                let mapping = session.mapping(first)?;
+                let range = mapping.ranges().nth(second.try_into()?);
+
+                range.ok_or(EINVAL)
+            })?;
 
             words[0] = wide(address);
             words[1] = len as u64;
         }
         4 => {
-            let (device, mapping) = (player()?.software()?, session.mapping(first)?);
+            let (player, mapping) = (session.player()?, session.mapping(first)?);
+            let device = player.software()?;
 
             copy_out(words, |offset, bytes| device.read(&mapping, offset, bytes))?;
         }
         5 => {
-            let (device, mapping) = (player()?.software()?, session.mapping(first)?);
+            let (player, mapping) = (session.player()?, session.mapping(first)?);
+            let device = player.software()?;
 
             copy_in(words, |offset, bytes| device.write(&mapping, offset, bytes))?;
         }
@@ -380,22 +370,21 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
         11 => dma_buf(first)?.end_cpu_access(direction(second)?)?,
         12 => words[0] = time_vmaps(&dma_buf(first)?, second)?,
         13 => session.set_edu(first)?,
-        14 => transfer(session, player()?, device()?, words, Claim::load)?,
-        15 => transfer(session, player()?, device()?, words, Claim::store)?,
-        16 => transfer_at(player()?, device()?, words, Claim::load)?,
-        17 => transfer_at(player()?, device()?, words, Claim::store)?,
+        14 => transfer(session, words, Claim::load)?,
+        15 => transfer(session, words, Claim::store)?,
+        16 => transfer_at(session, words, Claim::load)?,
+        17 => transfer_at(session, words, Claim::store)?,
         18 => {
             let direction = direction(second)?;
 
-            (words[0], words[1]) =
-                time_maps(device()?, &dma_buf(first)?, direction, third, fourth)?;
+            (words[0], words[1]) = time_maps(session, &dma_buf(first)?, direction, third, fourth)?;
         }
         19 => (words[0], words[1]) = cpu_sum(session, words)?,
-        20 => (words[0], words[1]) = session.try_map(device()?, first, direction(second)?)?,
+        20 => (words[0], words[1]) = session.try_map(first, direction(second)?)?,
         21 => session.keep_attachments(),
-        22 => (words[0], words[1]) = store_and_detach(session, player()?, device()?, words)?,
-        23 => words[0] = session.hold_page(player()?.software()?, first, second)?,
-        24 => (words[0], words[1]) = locked(session, device()?, first, direction(second)?)?,
+        22 => (words[0], words[1]) = store_and_detach(session, words)?,
+        23 => words[0] = session.hold_page(first, second)?,
+        24 => (words[0], words[1]) = locked(session, first, direction(second)?)?,
         _ => return Err(ENOTTY),
     }
 

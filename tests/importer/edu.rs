@@ -5,9 +5,9 @@
 //! Its engine moves bytes between memory and a buffer of 4 KiB in the device, which nobody else
 //! reaches. One transfer takes a tenth of a second. QEMU documents it in `docs/specs/edu.rst`.
 //!
-//! An open file of the importer may claim a device. When the driver is unbound, everything that the
-//! file holds is released first, or all but attachments if the process has asked for that. A command
-//! of such a file that is under way is waited for, and a later one finds no device.
+//! An open file of the importer may claim a device. When the driver is unbound, a command of the
+//! file that is under way and takes the device is waited for. Then everything that the file holds is
+//! released, or all but attachments if the process has asked for that.
 
 use super::session::Objects;
 use crate::abstractions::{
@@ -123,7 +123,8 @@ impl Edu {
             .into_devres()?;
         let edu = Arc::pin_init(
             try_pin_init!(Self {
-                device: WhileBound::new(device.as_ref())?,
+                // SAFETY: `unbind` ends it first. It is in the list when nothing can fail any more.
+                device: unsafe { WhileBound::new(device.as_ref())? },
                 registers,
                 user <- new_mutex!(None),
                 engine <- new_mutex!(()),
@@ -314,6 +315,9 @@ impl pci::Driver for Driver {
     }
 
     fn unbind<'bound>(_device: &'bound pci::Device<Core<'_>>, this: Pin<&Arc<Edu>>) {
+        // First what is under way, then what it has left.
+        this.device.end();
+
         let mut bound = BOUND.lock();
 
         bound.retain(|edu| !Arc::ptr_eq(edu, &this));
@@ -322,9 +326,6 @@ impl pci::Driver for Driver {
             *bound = KVec::new();
         }
         drop(bound);
-
-        // First what is under way, then what it has left.
-        this.device.end();
 
         let user = this.user.lock().take();
 

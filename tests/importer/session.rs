@@ -157,14 +157,14 @@ pub(super) enum Player {
 }
 
 /// The device itself, which keeps its driver until this is dropped, if it still has one.
-pub(super) enum PlayerDevice<'a> {
+enum PlayerDevice<'a> {
     Software(&'a Device<Bound>),
     Edu(BoundDevice<'a>),
     Orphan(OrphanDevice<'a>),
 }
 
 impl PlayerDevice<'_> {
-    pub(super) fn get(&self) -> &dyn Importing {
+    fn get(&self) -> &dyn Importing {
         match self {
             Self::Software(device) => *device,
             Self::Edu(device) => &**device,
@@ -252,58 +252,68 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the file's device, if it has one.
-    pub(super) fn player(&self) -> Option<Player> {
-        self.player.lock().clone()
+    /// Returns the file's device, or `ENODEV` before there is one.
+    pub(super) fn player(&self) -> Result<Player> {
+        self.player.lock().clone().ok_or(ENODEV)
     }
 
-    /// Returns the device of `player`, which is the file's. [`None`] if it has lost its driver, and
-    /// attachments do not stay then.
-    pub(super) fn device<'a>(&self, player: &'a Player) -> Option<PlayerDevice<'a>> {
-        Some(player.device()).filter(|device| {
-            !matches!(device, PlayerDevice::Orphan(_))
-                || self.objects.keeps_attachments.load(Relaxed)
-        })
+    /// Does something with the file's device, which does not lose its driver before that is done.
+    ///
+    /// Returns `ENODEV` if it has none, or has lost that, unless attachments stay then.
+    pub(super) fn with_device<R>(
+        &self,
+        something: impl FnOnce(&Player, &dyn Importing) -> Result<R>,
+    ) -> Result<R> {
+        let player = self.player()?;
+        let device = player.device();
+
+        if matches!(device, PlayerDevice::Orphan(_))
+            && !self.objects.keeps_attachments.load(Relaxed)
+        {
+            return Err(ENODEV);
+        }
+        something(&player, device.get())
     }
 
     /// Attaches the device to `dma_buf` and returns the attachment's number.
-    pub(super) fn attach(&self, device: &dyn Importing, dma_buf: ARef<DmaBuf>) -> Result<u64> {
-        self.objects
-            .add(Object::Attachment(Attachment::new(dma_buf, device)?))
+    pub(super) fn attach(&self, dma_buf: ARef<DmaBuf>) -> Result<u64> {
+        self.with_device(|_, device| {
+            let attachment = Attachment::new(dma_buf, device)?;
+
+            self.objects.add(Object::Attachment(attachment))
+        })
     }
 
     /// Maps an attachment; returns the mapping's number, how many ranges it has, and the
     /// nanoseconds that the map alone took.
     pub(super) fn map(
         &self,
-        device: &dyn Importing,
         attachment: u64,
         direction: DataDirection,
     ) -> Result<(u64, usize, u64)> {
-        let attachment = self.attachment(attachment)?;
-        let start = Instant::<Monotonic>::now();
-        let mapping = MappedAttachment::new(attachment, device, direction)?;
-        let nanos = start.elapsed().as_nanos().try_into()?;
-        let mapping = Arc::new(mapping, GFP_KERNEL)?;
-        let ranges = mapping.ranges().count();
+        self.with_device(|_, device| {
+            let attachment = self.attachment(attachment)?;
+            let start = Instant::<Monotonic>::now();
+            let mapping = MappedAttachment::new(attachment, device, direction)?;
+            let nanos = start.elapsed().as_nanos().try_into()?;
+            let mapping = Arc::new(mapping, GFP_KERNEL)?;
+            let ranges = mapping.ranges().count();
 
-        Ok((self.objects.add(Object::Mapping(mapping))?, ranges, nanos))
+            Ok((self.objects.add(Object::Mapping(mapping))?, ranges, nanos))
+        })
     }
 
     /// Tries to map an attachment; returns the errno, or 0, and the nanoseconds of the map alone.
-    pub(super) fn try_map(
-        &self,
-        device: &dyn Importing,
-        attachment: u64,
-        direction: DataDirection,
-    ) -> Result<(u64, u64)> {
-        let attachment = self.attachment(attachment)?;
-        let start = Instant::<Monotonic>::now();
-        let mapping = MappedAttachment::new(attachment, device, direction);
-        let nanos = start.elapsed().as_nanos().try_into()?;
-        let errno = mapping.map_or_else(|error| -error.to_errno(), |_| 0);
+    pub(super) fn try_map(&self, attachment: u64, direction: DataDirection) -> Result<(u64, u64)> {
+        self.with_device(|_, device| {
+            let attachment = self.attachment(attachment)?;
+            let start = Instant::<Monotonic>::now();
+            let mapping = MappedAttachment::new(attachment, device, direction);
+            let nanos = start.elapsed().as_nanos().try_into()?;
+            let errno = mapping.map_or_else(|error| -error.to_errno(), |_| 0);
 
-        Ok((errno.try_into()?, nanos))
+            Ok((errno.try_into()?, nanos))
+        })
     }
 
     /// Has attachments stay when the driver of the file's device is unbound.
@@ -321,14 +331,10 @@ impl Session {
 
     /// Takes a reference to the page at byte `offset` of a mapping of a device in software, and
     /// returns its number.
-    pub(super) fn hold_page(
-        &self,
-        device: &SoftwareDevice,
-        mapping: u64,
-        offset: u64,
-    ) -> Result<u64> {
+    pub(super) fn hold_page(&self, mapping: u64, offset: u64) -> Result<u64> {
+        let player = self.player()?;
         let mapping = self.mapping(mapping)?;
-        let page = device.hold_page(&mapping, offset.try_into()?)?;
+        let page = player.software()?.hold_page(&mapping, offset.try_into()?)?;
 
         self.objects.add(Object::Page(Arc::new(page, GFP_KERNEL)?))
     }
@@ -360,6 +366,15 @@ impl Session {
     /// Releases an object and returns the nanoseconds that this took. An attachment with mappings
     /// is detached after the last of them.
     pub(super) fn release(&self, id: u64) -> Result<u64> {
+        let player = self.player().ok();
+        // Until it is done: whoever unbinds the driver waits for it.
+        let _device = player.as_ref().map(Player::device);
+
+        self.objects.release(id)
+    }
+
+    /// The same for who has the device in hands.
+    pub(super) fn release_for(&self, _device: &dyn Importing, id: u64) -> Result<u64> {
         self.objects.release(id)
     }
 }

@@ -8,7 +8,7 @@
 //! - [`sysfs`], [`kernel_attribute`], [`debugfs`]: files that show and set
 //!   (`struct device_attribute`, `struct kobj_attribute`);
 //! - [`bus_notifier`]: to be told when a device loses its driver (`struct notifier_block`);
-//! - [`while_bound`]: to keep it from that for as long as a call takes (`struct devres`).
+//! - [`while_bound`]: to keep it from that for as long as a call takes.
 
 pub(crate) mod bus_notifier;
 pub(crate) mod char_device;

@@ -2,10 +2,12 @@
 
 //! A device whose driver cannot be unbound meanwhile.
 //!
-//! C header: [`include/linux/device/devres.h`](srctree/include/linux/device/devres.h)
+//! C header: [`include/linux/device.h`](srctree/include/linux/device.h)
 //!
 //! `kernel::devres::Devres` gives a resource only for moments in which nobody sleeps. This is for
-//! system calls that do more than that with a device.
+//! system calls that do more than that with a device, as to map a dma-buf for it. They end before
+//! the driver's `unbind` does: resources end later than a bus takes back what DMA needs
+//! (`dma_cleanup()` in `drivers/base/dd.c`).
 
 use core::ops::Deref;
 use kernel::{
@@ -13,7 +15,6 @@ use kernel::{
         Bound,
         Device, //
     },
-    devres,
     new_mutex,
     prelude::*,
     sync::{
@@ -28,22 +29,13 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// While `is_bound` says so, the device is bound to its driver: a resource of the device clears it
-/// before that ends.
+/// While `is_bound` says so, the device is bound to its driver, which has not begun to end anything
+/// of what it has.
 #[pin_data]
 pub(crate) struct WhileBound {
     device: ARef<Device>,
     #[pin]
     is_bound: Mutex<bool>,
-}
-
-/// The resource. Dropping it waits for whoever has the device.
-struct End(Arc<WhileBound>);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.0.end();
-    }
 }
 
 /// The device, bound until this is dropped. One task at a time has it, and whoever unbinds the
@@ -69,23 +61,23 @@ pub(crate) struct OrphanDevice<'a> {
 }
 
 impl WhileBound {
-    /// Wraps `devres_add()`. May sleep.
-    pub(crate) fn new(device: &Device<Bound>) -> Result<Arc<Self>> {
-        let this = Arc::pin_init(
+    /// # Safety
+    ///
+    /// The driver's `unbind` must call [`Self::end`] before it does anything else, and nobody else
+    /// may have the value before the driver's `probe` cannot fail any more.
+    pub(crate) unsafe fn new(device: &Device<Bound>) -> Result<Arc<Self>> {
+        Arc::pin_init(
             pin_init!(Self {
                 device: device.into(),
-                // INVARIANT: It is bound, and the resource is added before anybody asks.
+                // INVARIANT: It is bound, and by the safety requirements it is for as long as this
+                // is true.
                 is_bound <- new_mutex!(true),
             }),
             GFP_KERNEL,
-        )?;
-
-        devres::register(device, End(this.clone()), GFP_KERNEL)?;
-        Ok(this)
+        )
     }
 
-    /// Waits for whoever has the device, and gives it to nobody any more: for a driver that has
-    /// something to end in its `unbind` first. May sleep.
+    /// Waits for whoever has the device, and gives it to nobody any more. May sleep.
     pub(crate) fn end(&self) {
         *self.is_bound.lock() = false;
     }
@@ -121,7 +113,8 @@ impl Deref for BoundDevice<'_> {
     type Target = Device<Bound>;
 
     fn deref(&self) -> &Self::Target {
-        // SAFETY: By the type invariants, it is bound for as long as `self` lives.
+        // SAFETY: By the type invariants, `is_bound` is true and stays so: `unbind` waits for the
+        // lock before it does anything else.
         unsafe { self.device.as_bound() }
     }
 }

@@ -134,18 +134,24 @@ impl<'a> Domain<'a> {
     /// Pieces are aligned to their length, rounded up to a power of two, and the first page has no
     /// address (`drivers/iommu/iova.c`).
     pub(crate) fn could_hold(&self, len: usize) -> bool {
-        let mut last = limits::last_address(self.device);
+        fits_below(
+            len,
+            limits::last_address(self.device).min(self.aperture_end()),
+        )
+    }
 
+    /// Returns the last address that the domain has at all.
+    fn aperture_end(&self) -> u64 {
         #[cfg(CONFIG_IOMMU_API)]
         {
             // SAFETY: By the type invariant, the domain is valid, and this does not change.
             let geometry = unsafe { (*self.raw.as_ptr()).geometry };
 
             if geometry.force_aperture {
-                last = last.min(limits::wide(geometry.aperture_end));
+                return limits::wide(geometry.aperture_end);
             }
         }
-        fits_below(len, last)
+        u64::MAX
     }
 }
 

@@ -129,8 +129,10 @@ fn is_forced_unencrypted(device: &Device) -> bool {
         // SAFETY: It is set at boot.
         let bit = unsafe { bindings::sme_me_mask };
         // SAFETY: The device is valid.
-        let mask = unsafe { (*raw_device(device)).coherent_dma_mask };
-        // SAFETY: As above.
+        let mask = unsafe { &raw const (*raw_device(device)).coherent_dma_mask };
+        // SAFETY: As above. Its driver may write it at any time.
+        let mask = unsafe { mask.read_volatile() };
+        // SAFETY: As above. It is set when the device is made ready for DMA, before its driver.
         let limit = unsafe { (*raw_device(device)).bus_dma_limit };
 
         return min_not_zero(mask, limit) < bit;
@@ -171,18 +173,20 @@ fn reaches_bounce_buffer(_device: &Device, _last: u64) -> bool {
 /// Returns the highest address that `device` can put out, or 0 if it does no DMA.
 pub(crate) fn dma_mask(device: &Device) -> u64 {
     // SAFETY: The device is valid.
-    let mask = unsafe { (*raw_device(device)).dma_mask };
+    let mask = unsafe { &raw const (*raw_device(device)).dma_mask };
+    // SAFETY: As above. Its bus or its driver may set it at any time.
+    let mask = unsafe { mask.read_volatile() };
 
     if mask.is_null() {
         return 0;
     }
-    // SAFETY: It is the device's own.
-    unsafe { mask.read() }
+    // SAFETY: What it leads to is there as long as the device. Drivers write it at any time.
+    unsafe { mask.read_volatile() }
 }
 
 /// Returns the last address that `device` can put out and its bus can carry.
 pub(super) fn last_address(device: &Device) -> u64 {
-    // SAFETY: The device is valid.
+    // SAFETY: The device is valid. It is set when that is made ready for DMA, before its driver.
     let limit = unsafe { (*raw_device(device)).bus_dma_limit };
 
     min_not_zero(dma_mask(device), limit)

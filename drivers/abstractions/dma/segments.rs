@@ -36,8 +36,10 @@ pub(crate) fn max_segment(device: &Device) -> Option<usize> {
     let dev = raw_device(device);
     let parameters = parameters(device)?.as_ptr();
 
-    // SAFETY: They are the device's.
-    let max_segment = unsafe { (*parameters).max_segment_size };
+    // SAFETY: They are there as long as the device.
+    let max_segment = unsafe { &raw const (*parameters).max_segment_size };
+    // SAFETY: As above. Drivers write it at any time.
+    let max_segment = unsafe { max_segment.read_volatile() };
     // SAFETY: The device is valid.
     let is_pci = unsafe { bindings::rust_dma_heap_device_is_pci(dev) };
 
@@ -52,8 +54,10 @@ pub(crate) fn max_segment(device: &Device) -> Option<usize> {
 /// [`None`] if any may be.
 pub(crate) fn boundary_mask(device: &Device) -> Option<usize> {
     let parameters = parameters(device)?.as_ptr();
-    // SAFETY: They are the device's.
-    let mask = unsafe { (*parameters).segment_boundary_mask };
+    // SAFETY: They are there as long as the device.
+    let mask = unsafe { &raw const (*parameters).segment_boundary_mask };
+    // SAFETY: As above. Drivers write it at any time.
+    let mask = unsafe { mask.read_volatile() };
 
     Some(mask).filter(|&mask| mask != 0 && mask != usize::MAX)
 }
@@ -61,7 +65,10 @@ pub(crate) fn boundary_mask(device: &Device) -> Option<usize> {
 /// Returns what the driver, or the bus, has set of that.
 fn parameters(device: &Device) -> Option<NonNull<bindings::device_dma_parameters>> {
     // SAFETY: The device is valid.
-    NonNull::new(unsafe { (*raw_device(device)).dma_parms })
+    let parameters = unsafe { &raw const (*raw_device(device)).dma_parms };
+
+    // SAFETY: As above. Its bus or its driver may set it at any time.
+    NonNull::new(unsafe { parameters.read_volatile() })
 }
 
 /// What a device demands of each scatterlist entry, in pages.

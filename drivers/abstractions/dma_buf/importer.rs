@@ -11,8 +11,9 @@
 //! Attaching and mapping are for whoever shows that the device has its driver ([`Importing`]). What
 //! was made may end later, but a driver is to see to it that it does not.
 //!
-//! A mapping or vmap is made and ended by the core's calls that take the dma-buf's lock, or, under
-//! a [`ResvGuard`], by those for who holds it: then it cannot outlive the guard.
+//! A mapping or vmap is made and ended by the core's calls that take the dma-buf's lock, or, of a
+//! [`LockedAttachment`], by those for who holds it: then it cannot outlive the lock. Detaching takes
+//! the lock, so an attachment cannot be locked by who may be its last owner meanwhile.
 
 use crate::abstractions::{
     bindings,
@@ -21,10 +22,7 @@ use crate::abstractions::{
         while_bound::OrphanDevice, //
     },
     dma_buf::{
-        resv::{
-            ResvGuard,
-            ResvHeld, //
-        },
+        resv::ResvGuard,
         DmaBuf, //
     },
     versions::eopnotsupp, //
@@ -55,24 +53,58 @@ mod private {
     pub(crate) trait Sealed {}
 }
 
-/// Who has the dma-buf's lock when a mapping is made and ended.
-pub(crate) trait Lock: private::Sealed {
-    /// Whether the caller has it.
-    const IS_HELD: bool;
+/// Who keeps the attachment of a mapping.
+pub(crate) trait Attached: private::Sealed {
+    /// Whether the dma-buf's lock is held for as long as the value lives.
+    const IS_LOCKED: bool;
+
+    /// Returns the attachment.
+    fn attachment(&self) -> &Attachment;
 }
 
-/// The core takes the dma-buf's lock for each call.
-pub(crate) struct Unlocked;
+/// Who keeps the dma-buf of a vmap.
+pub(crate) trait OfDmaBuf: private::Sealed {
+    /// Whether its lock is held for as long as the value lives.
+    const IS_LOCKED: bool;
 
-impl private::Sealed for Unlocked {}
-impl private::Sealed for ResvHeld<'_> {}
-
-impl Lock for Unlocked {
-    const IS_HELD: bool = false;
+    /// Returns the dma-buf.
+    fn dma_buf(&self) -> &DmaBuf;
 }
 
-impl Lock for ResvHeld<'_> {
-    const IS_HELD: bool = true;
+impl private::Sealed for Arc<Attachment> {}
+impl private::Sealed for ARef<DmaBuf> {}
+impl private::Sealed for &LockedAttachment<'_> {}
+
+impl Attached for Arc<Attachment> {
+    const IS_LOCKED: bool = false;
+
+    fn attachment(&self) -> &Attachment {
+        self
+    }
+}
+
+impl Attached for &LockedAttachment<'_> {
+    const IS_LOCKED: bool = true;
+
+    fn attachment(&self) -> &Attachment {
+        self.attachment
+    }
+}
+
+impl OfDmaBuf for ARef<DmaBuf> {
+    const IS_LOCKED: bool = false;
+
+    fn dma_buf(&self) -> &DmaBuf {
+        self
+    }
+}
+
+impl OfDmaBuf for &LockedAttachment<'_> {
+    const IS_LOCKED: bool = true;
+
+    fn dma_buf(&self) -> &DmaBuf {
+        &self.attachment.dma_buf
+    }
 }
 
 /// A device that may be attached to a dma-buf, and for which one may be mapped.
@@ -138,9 +170,16 @@ impl Attachment {
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
 
-    /// Returns what is attached to.
-    pub(crate) fn dma_buf(&self) -> &ARef<DmaBuf> {
-        &self.dma_buf
+    /// Takes the dma-buf's lock, for more than one step. Wraps `dma_resv_lock()`. Sleeps until
+    /// whoever has it lets go.
+    ///
+    /// A task that has that of another dma-buf must not call it: the order is by tickets
+    /// (`struct ww_acquire_ctx`), which nothing here needs.
+    pub(crate) fn lock(&self) -> LockedAttachment<'_> {
+        LockedAttachment {
+            attachment: self,
+            _resv: self.dma_buf.lock_resv(),
+        }
     }
 
     fn is_of(&self, device: &Device) -> bool {
@@ -155,20 +194,44 @@ impl Drop for Attachment {
     }
 }
 
+/// An attachment to a dma-buf whose lock is held.
+pub(crate) struct LockedAttachment<'a> {
+    attachment: &'a Attachment,
+    _resv: ResvGuard<'a>,
+}
+
+impl LockedAttachment<'_> {
+    /// Maps the whole buffer. Wraps `dma_buf_map_attachment()`. May sleep.
+    ///
+    /// Fails as [`MappedAttachment::new`] does.
+    pub(crate) fn map(
+        &self,
+        device: &dyn Importing,
+        direction: DataDirection,
+    ) -> Result<MappedAttachment<&Self>> {
+        MappedAttachment::of(self, device, direction)
+    }
+
+    /// Maps the whole buffer into kernel addresses. Wraps `dma_buf_vmap()`. May sleep.
+    ///
+    /// Fails as [`VmappedDmaBuf::new`] does.
+    pub(crate) fn vmap(&self) -> Result<VmappedDmaBuf<&Self>> {
+        VmappedDmaBuf::of(self)
+    }
+}
+
 /// A dma-buf that is mapped for DMA by an attached device.
 ///
 /// # Invariants
 ///
-/// `table` is what mapping `attachment` in `direction` returned, not unmapped yet. If `L` says that
-/// the dma-buf's lock is held, it is.
-pub(crate) struct MappedAttachment<L: Lock = Unlocked> {
+/// `table` is what mapping the attachment in `direction` returned, not unmapped yet.
+pub(crate) struct MappedAttachment<A: Attached = Arc<Attachment>> {
     table: NonNull<bindings::sg_table>,
     direction: DataDirection,
-    attachment: Arc<Attachment>,
-    _lock: L,
+    attached: A,
 }
 
-// SAFETY: Mappings are not bound to a task.
+// SAFETY: Mappings are not bound to a task, unless a lock is.
 unsafe impl Send for MappedAttachment {}
 
 // SAFETY: Methods on `&MappedAttachment` only read the table.
@@ -183,44 +246,23 @@ impl MappedAttachment {
         device: &dyn Importing,
         direction: DataDirection,
     ) -> Result<Self> {
-        Self::map(attachment, device, direction, Unlocked)
+        Self::of(attachment, device, direction)
     }
 }
 
-impl<'a> MappedAttachment<ResvHeld<'a>> {
-    /// Does the same under the dma-buf's lock. Wraps `dma_buf_map_attachment()`.
-    ///
-    /// Returns `EINVAL` also for the lock of another dma-buf.
-    pub(crate) fn new_locked(
-        attachment: Arc<Attachment>,
-        device: &dyn Importing,
-        direction: DataDirection,
-        resv: &'a ResvGuard<'_>,
-    ) -> Result<Self> {
-        if !core::ptr::eq(&raw const *attachment.dma_buf, resv.dma_buf()) {
-            return Err(EINVAL);
-        }
-        Self::map(attachment, device, direction, resv.held())
-    }
-}
-
-impl<L: Lock> MappedAttachment<L> {
-    fn map(
-        attachment: Arc<Attachment>,
-        device: &dyn Importing,
-        direction: DataDirection,
-        lock: L,
-    ) -> Result<Self> {
-        if !attachment.is_of(device.device()) {
+impl<A: Attached> MappedAttachment<A> {
+    fn of(attached: A, device: &dyn Importing, direction: DataDirection) -> Result<Self> {
+        if !attached.attachment().is_of(device.device()) {
             return Err(EINVAL);
         }
 
-        let raw = attachment.raw.as_ptr();
-        let table = if L::IS_HELD {
-            // SAFETY: By the type invariant, it is attached; the callers hold its dma-buf's lock.
+        let raw = attached.attachment().raw.as_ptr();
+        let table = if A::IS_LOCKED {
+            // SAFETY: By the type invariant of `Attachment`, it is attached; `attached` says that
+            // the lock is held.
             unsafe { bindings::dma_buf_map_attachment(raw, direction.into()) }
         } else {
-            // SAFETY: By the type invariant, it is attached.
+            // SAFETY: By the type invariant of `Attachment`, it is attached.
             unsafe { bindings::dma_buf_map_attachment_unlocked(raw, direction.into()) }
         };
         let table = from_err_ptr(table)?;
@@ -230,14 +272,13 @@ impl<L: Lock> MappedAttachment<L> {
             // SAFETY: The C side returns a table or an error, not null.
             table: unsafe { NonNull::new_unchecked(table) },
             direction,
-            attachment,
-            _lock: lock,
+            attached,
         })
     }
 
     /// Tells whether it is `device` that may use the mapping.
     pub(crate) fn is_for(&self, device: &Device) -> bool {
-        self.attachment.is_of(device)
+        self.attached.attachment().is_of(device)
     }
 
     /// Returns the table that was lent.
@@ -247,7 +288,7 @@ impl<L: Lock> MappedAttachment<L> {
     }
 
     /// Returns address and length in bytes of each range that the device may use, in order.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (DmaAddress, usize)> + use<'_, L> {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (DmaAddress, usize)> + use<'_, A> {
         self.table()
             .iter()
             .map(|entry| (entry.dma_address(), entry.dma_len() as usize))
@@ -274,14 +315,14 @@ impl<L: Lock> MappedAttachment<L> {
     }
 }
 
-impl<L: Lock> Drop for MappedAttachment<L> {
+impl<A: Attached> Drop for MappedAttachment<A> {
     fn drop(&mut self) {
-        let (attachment, table) = (self.attachment.raw.as_ptr(), self.table.as_ptr());
-        let direction = self.direction.into();
+        let attachment = self.attached.attachment().raw.as_ptr();
+        let (table, direction) = (self.table.as_ptr(), self.direction.into());
 
-        if L::IS_HELD {
-            // SAFETY: By the type invariant, the table is mapped for the attachment and direction,
-            // and the lock is held.
+        if A::IS_LOCKED {
+            // SAFETY: By the type invariant, the table is mapped for the attachment and direction;
+            // `attached` says that the lock is held.
             unsafe { bindings::dma_buf_unmap_attachment(attachment, table, direction) };
         } else {
             // SAFETY: By the type invariant, the table is mapped for the attachment and direction.
@@ -298,7 +339,7 @@ impl<L: Lock> Drop for MappedAttachment<L> {
 /// # Safety
 ///
 /// Both must be valid for `len` bytes, and what is Rust's of them must be the caller's alone.
-unsafe fn racy_copy(to: *mut u8, from: *const u8, len: usize) {
+pub(super) unsafe fn racy_copy(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: By the safety requirements of this function.
     unsafe { bindings::rust_dma_heap_memcpy(to.cast(), from.cast(), len) };
 }
@@ -310,15 +351,13 @@ unsafe fn racy_copy(to: *mut u8, from: *const u8, len: usize) {
 ///
 /// # Invariants
 ///
-/// `map` is what mapping `dma_buf` returned, not unmapped yet; it is memory, not I/O memory. If `L`
-/// says that the dma-buf's lock is held, it is.
-pub(crate) struct VmappedDmaBuf<L: Lock = Unlocked> {
+/// `map` is what mapping the dma-buf returned, not unmapped yet; it is memory, not I/O memory.
+pub(crate) struct VmappedDmaBuf<D: OfDmaBuf = ARef<DmaBuf>> {
     map: bindings::iosys_map,
-    dma_buf: ARef<DmaBuf>,
-    _lock: L,
+    of: D,
 }
 
-// SAFETY: Kernel mappings are not bound to a task.
+// SAFETY: Kernel mappings are not bound to a task, unless a lock is.
 unsafe impl Send for VmappedDmaBuf {}
 
 // SAFETY: Methods on `&VmappedDmaBuf` copy bytes that devices and processes share anyway.
@@ -329,14 +368,7 @@ impl VmappedDmaBuf {
     ///
     /// Returns `EOPNOTSUPP` for I/O memory, which the copies below are not made for.
     pub(crate) fn new(dma_buf: ARef<DmaBuf>) -> Result<Self> {
-        Self::map(dma_buf, Unlocked)
-    }
-}
-
-impl<'a> VmappedDmaBuf<ResvHeld<'a>> {
-    /// Does the same under the dma-buf's lock. Wraps `dma_buf_vmap()`.
-    pub(crate) fn new_locked(resv: &'a ResvGuard<'_>) -> Result<Self> {
-        Self::map(resv.dma_buf().into(), resv.held())
+        Self::of(dma_buf)
     }
 }
 
@@ -344,50 +376,49 @@ impl<'a> VmappedDmaBuf<ResvHeld<'a>> {
 ///
 /// # Safety
 ///
-/// `map` must be what mapping `dma_buf` returned; if `L` says that its lock is held, it must be.
-unsafe fn vunmap<L: Lock>(dma_buf: &DmaBuf, map: &mut bindings::iosys_map) {
-    if L::IS_HELD {
-        // SAFETY: By the safety requirements of this function.
-        unsafe { bindings::dma_buf_vunmap(dma_buf.as_raw(), map) };
+/// `map` must be what mapping the dma-buf returned.
+unsafe fn vunmap<D: OfDmaBuf>(of: &D, map: &mut bindings::iosys_map) {
+    let dma_buf = of.dma_buf().as_raw();
+
+    if D::IS_LOCKED {
+        // SAFETY: By the safety requirements of this function; `of` says that the lock is held.
+        unsafe { bindings::dma_buf_vunmap(dma_buf, map) };
     } else {
         // SAFETY: By the safety requirements of this function.
-        unsafe { bindings::dma_buf_vunmap_unlocked(dma_buf.as_raw(), map) };
+        unsafe { bindings::dma_buf_vunmap_unlocked(dma_buf, map) };
     }
 }
 
-impl<L: Lock> VmappedDmaBuf<L> {
-    fn map(dma_buf: ARef<DmaBuf>, lock: L) -> Result<Self> {
+impl<D: OfDmaBuf> VmappedDmaBuf<D> {
+    fn of(of: D) -> Result<Self> {
         let mut map: bindings::iosys_map = pin_init::zeroed();
+        let dma_buf = of.dma_buf().as_raw();
 
-        to_result(if L::IS_HELD {
-            // SAFETY: The dma-buf is valid, the callers hold its lock, and `map` is writable.
-            unsafe { bindings::dma_buf_vmap(dma_buf.as_raw(), &mut map) }
+        to_result(if D::IS_LOCKED {
+            // SAFETY: The dma-buf is valid, `of` says that the lock is held, and `map` is writable.
+            unsafe { bindings::dma_buf_vmap(dma_buf, &mut map) }
         } else {
             // SAFETY: The dma-buf is valid, and `map` is writable.
-            unsafe { bindings::dma_buf_vmap_unlocked(dma_buf.as_raw(), &mut map) }
+            unsafe { bindings::dma_buf_vmap_unlocked(dma_buf, &mut map) }
         })?;
 
         if map.is_iomem {
             // SAFETY: It was just mapped.
-            unsafe { vunmap::<L>(&dma_buf, &mut map) };
+            unsafe { vunmap(&of, &mut map) };
             return Err(eopnotsupp());
         }
         // INVARIANT: It was just mapped, and is memory.
-        Ok(Self {
-            map,
-            dma_buf,
-            _lock: lock,
-        })
+        Ok(Self { map, of })
     }
 
     /// Returns the dma-buf that is mapped.
     pub(crate) fn dma_buf(&self) -> &DmaBuf {
-        &self.dma_buf
+        self.of.dma_buf()
     }
 
     /// Returns the kernel address of byte `offset`, if `len` bytes from there are in the buffer.
     fn address(&self, offset: usize, len: usize) -> Result<*mut u8> {
-        if offset.checked_add(len).ok_or(EINVAL)? > self.dma_buf.len() {
+        if offset.checked_add(len).ok_or(EINVAL)? > self.dma_buf().len() {
             return Err(EINVAL);
         }
 
@@ -440,10 +471,10 @@ impl<L: Lock> VmappedDmaBuf<L> {
     }
 }
 
-impl<L: Lock> Drop for VmappedDmaBuf<L> {
+impl<D: OfDmaBuf> Drop for VmappedDmaBuf<D> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, it is mapped, and the lock is as `L` says.
-        unsafe { vunmap::<L>(&self.dma_buf, &mut self.map) };
+        // SAFETY: By the type invariant, it is mapped.
+        unsafe { vunmap(&self.of, &mut self.map) };
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! The dma-buf core holds it when it has an exporter map, unmap, vmap or vunmap. What leans on that
 //! takes a [`ResvHeld`], so it cannot be called by somebody who holds the lock of no dma-buf.
-//! Importers have both: a core that takes the lock for them, and calls for those who hold it
+//! Importers have calls that take the lock, and calls for those who hold it
 //! ([`ResvGuard`]).
 
 use super::DmaBuf;
@@ -33,7 +33,7 @@ impl<'a> ResvHeld<'a> {
 ///
 /// The task that has the value holds `resv` of `dma_buf`.
 #[allow(dead_code, reason = "for the test importer, which shares these files")]
-pub(crate) struct ResvGuard<'a> {
+pub(super) struct ResvGuard<'a> {
     dma_buf: &'a DmaBuf,
     _of_task: NotThreadSafe,
 }
@@ -41,10 +41,7 @@ pub(crate) struct ResvGuard<'a> {
 #[allow(dead_code, reason = "for the test importer, which shares these files")]
 impl DmaBuf {
     /// Takes the lock. Wraps `dma_resv_lock()`. Sleeps until whoever has it lets go.
-    ///
-    /// A task that has that of another dma-buf must not call it: the order is by tickets
-    /// (`struct ww_acquire_ctx`), which nothing here needs.
-    pub(crate) fn lock_resv(&self) -> ResvGuard<'_> {
+    pub(super) fn lock_resv(&self) -> ResvGuard<'_> {
         // SAFETY: The dma-buf is valid.
         unsafe { bindings::rust_dma_heap_dma_buf_lock(self.as_raw()) };
         // INVARIANT: It was just taken.
@@ -52,20 +49,6 @@ impl DmaBuf {
             dma_buf: self,
             _of_task: NotThreadSafe,
         }
-    }
-}
-
-#[allow(dead_code, reason = "for the test importer, which shares these files")]
-impl ResvGuard<'_> {
-    /// Returns the dma-buf that is locked.
-    pub(super) fn dma_buf(&self) -> &DmaBuf {
-        self.dma_buf
-    }
-
-    /// Says that it is, for as long as `self` is there.
-    pub(super) fn held(&self) -> ResvHeld<'_> {
-        // SAFETY: By the type invariant.
-        unsafe { ResvHeld::new(self.dma_buf) }
     }
 }
 

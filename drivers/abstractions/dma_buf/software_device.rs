@@ -8,7 +8,10 @@
 use crate::abstractions::{
     bindings,
     device::raw_device,
-    dma_buf::importer::MappedAttachment,
+    dma_buf::importer::{
+        racy_copy,
+        MappedAttachment, //
+    },
     mm::page,
     versions::faux_device, //
 };
@@ -120,15 +123,10 @@ impl SoftwareDevice {
             let place = self.place(mapping, offset, bytes.len())?;
             let (now, later) = bytes.split_at_mut(place.len);
 
-            // SAFETY: The device has the bytes mapped, in this page; `now` is writable.
-            unsafe {
-                bindings::rust_dma_heap_copy_from_page(
-                    now.as_mut_ptr().cast(),
-                    place.page.as_ptr(),
-                    place.offset,
-                    place.len,
-                )
-            };
+            place.with(|memory| {
+                // SAFETY: The device has the bytes mapped, in this page; `now` is writable.
+                unsafe { racy_copy(now.as_mut_ptr(), memory, now.len()) };
+            });
             offset += place.len;
             bytes = later;
         }
@@ -149,15 +147,10 @@ impl SoftwareDevice {
             let place = self.place(mapping, offset, bytes.len())?;
             let (now, later) = bytes.split_at(place.len);
 
-            // SAFETY: The device has the bytes mapped, in this page; `now` is readable.
-            unsafe {
-                bindings::rust_dma_heap_copy_to_page(
-                    place.page.as_ptr(),
-                    place.offset,
-                    now.as_ptr().cast(),
-                    place.len,
-                )
-            };
+            place.with(|memory| {
+                // SAFETY: The device has the bytes mapped, in this page; `now` is readable.
+                unsafe { racy_copy(memory, now.as_ptr(), now.len()) };
+            });
             offset += place.len;
             bytes = later;
         }
@@ -194,6 +187,7 @@ impl SoftwareDevice {
         if !unsafe { bindings::rust_dma_heap_pfn_valid(pfn) } {
             return Err(EFAULT);
         }
+        // INVARIANT: The device has it mapped, so the page is there.
         Ok(Place {
             // SAFETY: That was just asked.
             page: unsafe { page::of_frame(pfn) },
@@ -212,10 +206,27 @@ impl SoftwareDevice {
 }
 
 /// Bytes in one page.
+///
+/// # Invariants
+///
+/// `page` is valid, and `offset + len` not beyond it.
 struct Place {
     page: NonNull<bindings::page>,
     offset: usize,
     len: usize,
+}
+
+impl Place {
+    /// Calls `touch` with the address of the bytes. No cache is looked after: it is a device that
+    /// gets at them.
+    fn with(&self, touch: impl FnOnce(*mut u8)) {
+        // SAFETY: By the type invariants, the page is valid.
+        let address = unsafe { bindings::kmap_local_page(self.page.as_ptr()) };
+
+        touch(address.cast::<u8>().wrapping_add(self.offset));
+        // SAFETY: It was mapped just now, and nothing since.
+        unsafe { bindings::kunmap_local(address) };
+    }
 }
 
 /// A page with a reference to it, whoever it belongs to.

@@ -62,7 +62,10 @@ impl<S> Block<S> {
     }
 
     fn leads_to(&self, other: &Self) -> bool {
-        self.pfn() + self.nr_pages() == other.pfn()
+        let behind = self.pages.first.as_ptr().wrapping_add(self.nr_pages());
+
+        // The frames follow, and what the kernel notes of them stands in a row.
+        self.pfn() + self.nr_pages() == other.pfn() && behind == other.pages.first.as_ptr()
     }
 
     /// Joins two blocks that adjoin. Returns both if they do not.

@@ -10,6 +10,7 @@ use crate::abstractions::{
     mm::numa::Node, //
 };
 use kernel::{
+    prelude::*,
     task::Task,
     types::NotThreadSafe, //
 };
@@ -18,10 +19,11 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `task` is the task that made the value, and has it still. Only a task itself changes its policy,
-/// or else its lock and its being asleep let the kernel; a cpuset may change at any time, and a
-/// node that has just been taken from it is as good as any.
+/// `task` is the task that made the value, and has it still. Only a task itself sets its policy. The
+/// nodes of that and of the cpuset may change at any time (`cpuset_change_task_nodemask()`): one
+/// that has just been taken away is as good as any.
 pub(super) struct MemoryPolicy {
+    #[cfg_attr(not(any(CONFIG_NUMA, CONFIG_CPUSETS)), expect(dead_code))]
     task: *const bindings::task_struct,
     _of_task: NotThreadSafe,
 }
@@ -36,9 +38,9 @@ impl MemoryPolicy {
         }
     }
 
-    /// Returns the mode, and the nodes that go with it. [`None`]: the nearest.
+    /// Returns the mode, and the nodes that go with it, to be read by [`has`]. [`None`]: the nearest.
     #[cfg(CONFIG_NUMA)]
-    fn mode(&self) -> Option<(u32, &bindings::nodemask_t)> {
+    fn mode(&self) -> Option<(u32, *const bindings::nodemask_t)> {
         // SAFETY: By the type invariant, the task is valid.
         let policy = unsafe { (*self.task).mempolicy };
         let policy = policy.cast_const().cast::<bindings::mempolicy>();
@@ -46,16 +48,16 @@ impl MemoryPolicy {
         if policy.is_null() {
             return None;
         }
-        // SAFETY: By the type invariant, the task keeps it meanwhile, and nobody writes the field.
+        // SAFETY: By the type invariant, the task keeps it meanwhile; its mode never changes.
         let mode = u32::from(unsafe { (*policy).mode });
         // SAFETY: As above.
-        let nodes = unsafe { &(*policy).nodes };
+        let nodes = unsafe { &raw const (*policy).nodes };
 
         Some((mode, nodes)).filter(|_| mode != bindings::RUST_DMA_HEAP_MPOL_LOCAL)
     }
 
     #[cfg(not(CONFIG_NUMA))]
-    fn mode(&self) -> Option<(u32, &bindings::nodemask_t)> {
+    fn mode(&self) -> Option<(u32, *const bindings::nodemask_t)> {
         None
     }
 
@@ -72,7 +74,11 @@ impl MemoryPolicy {
 
     /// Tells whether they may come from `node`.
     pub(super) fn allows(&self, node: Node) -> bool {
-        self.cpuset_allows(node) && self.mode().is_none_or(|(_, nodes)| has(nodes, node))
+        self.cpuset_allows(node)
+            && self.mode().is_none_or(|(_, nodes)| {
+                // SAFETY: By the type invariant, the task keeps its policy.
+                unsafe { has(nodes, node) }
+            })
     }
 
     #[cfg(CONFIG_CPUSETS)]
@@ -80,8 +86,8 @@ impl MemoryPolicy {
         // SAFETY: By the type invariant, the task is valid.
         let mems_allowed = unsafe { &raw const (*self.task).mems_allowed };
 
-        // SAFETY: As above. Others may write it at this moment: then some bits are old.
-        has(&unsafe { mems_allowed.read_volatile() }, node)
+        // SAFETY: As above.
+        unsafe { has(mems_allowed, node) }
     }
 
     #[cfg(not(CONFIG_CPUSETS))]
@@ -91,14 +97,16 @@ impl MemoryPolicy {
 }
 
 /// Wraps `node_isset()`.
-fn has(nodes: &bindings::nodemask_t, node: Node) -> bool {
-    let (word, bit) = (
-        node.id() / usize::BITS as i32,
-        node.id() % usize::BITS as i32,
-    );
+///
+/// # Safety
+///
+/// `nodes` must be valid. Others may write it.
+unsafe fn has(nodes: *const bindings::nodemask_t, node: Node) -> bool {
+    let (node, bits) = (node.id() as usize, c_ulong::BITS as usize);
+    // CAST: The mask is an array of words.
+    // SAFETY: By the safety requirements of this function; there is a bit for each node's number.
+    let word = unsafe { nodes.cast::<c_ulong>().add(node / bits) };
 
-    nodes
-        .bits
-        .get(word as usize)
-        .is_some_and(|bits| bits >> bit & 1 != 0)
+    // SAFETY: As above.
+    unsafe { word.read_volatile() >> (node % bits) & 1 != 0 }
 }

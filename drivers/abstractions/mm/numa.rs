@@ -74,7 +74,8 @@ impl Node {
         !policy.spreads()
             && match Self::local().filter(|local| policy.allows(*local)) {
                 Some(local) => local == self,
-                None => policy.allows(self),
+                // It may have lost its memory meanwhile.
+                None => Self::with_memory(self.0 as usize).is_some() && policy.allows(self),
             }
     }
 
@@ -85,6 +86,7 @@ impl Node {
         Self::with_memory(unsafe { bindings::rust_dma_heap_numa_mem_id() } as usize)
     }
 
+    #[cfg(any(CONFIG_MEMORY_FAILURE, CONFIG_CMA))]
     fn data(self) -> NonNull<bindings::pglist_data> {
         // SAFETY: By the type invariant, there is one.
         let data = unsafe { bindings::rust_dma_heap_node_data(self.id()) };

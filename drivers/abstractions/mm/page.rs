@@ -28,8 +28,9 @@ pub(in crate::abstractions) unsafe fn of_frame(pfn: usize) -> NonNull<bindings::
 ///
 /// # Safety
 ///
-/// It must be of one block of the page allocator's, or of one run of a contiguous area, with
-/// `first`. The `struct page` of those stand in a row: `page_range_contiguous()` in `mm/cma.c`.
+/// It must be of one block of the page allocator's with `first`, or of what was allocated at a time
+/// from a contiguous area: the `struct page` of those stand in a row (`page_range_contiguous()` in
+/// `mm/cma.c`).
 pub(super) unsafe fn nth(first: NonNull<bindings::page>, n: usize) -> NonNull<bindings::page> {
     // SAFETY: By the safety requirements of this function.
     unsafe { first.add(n) }

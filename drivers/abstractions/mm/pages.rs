@@ -28,6 +28,7 @@ use kernel::{
 /// - If `memory` is [`None`], they come from the page allocator as one block of order
 ///   `ilog2(nr_pages)`; else they were allocated from there, which takes any part of an allocation
 ///   back.
+/// - The `struct page` of all stand in a row.
 /// - `nr_pages * PAGE_SIZE` fits `usize`.
 pub(super) struct Pages {
     pub(super) first: NonNull<bindings::page>,

@@ -92,7 +92,7 @@ mod tree {
     impl Drop for Node {
         fn drop(&mut self) {
             // SAFETY: By the type invariant, there is a reference to drop.
-            unsafe { bindings::of_node_put(self.0.as_ptr()) };
+            unsafe { bindings::rust_dma_heap_of_node_put(self.0.as_ptr()) };
         }
     }
 }

@@ -120,25 +120,23 @@ fn ends_before(target: &Target) -> TestResult {
         let (buffer, _) = target.filled(64 << 10)?;
         let attachment = edu.attach(&buffer)?;
         let mapping = attachment.map(Direction::Both)?;
-        let (left, failure) = thread::scope(|scope| {
+        let (left, last) = thread::scope(|scope| {
             let transfers = scope.spawn(|| {
-                loop {
-                    // It takes a tenth of a second, with the mapping in its hands.
-                    if let Err(error) = mapping.load(0, 0, 64) {
-                        break error;
-                    }
-                }
+                // Each takes a tenth of a second, with the mapping in its hands.
+                (0..100).try_for_each(|_| mapping.load(0, 0, 64))
             });
             thread::sleep(Duration::from_millis(350));
             let unbound = Unbound::new();
             let left = target.heap.describe(&buffer);
-            // It has no device any more, if it was unbound.
-            let failure = transfers.join().expect("the thread does not panic");
+            let last = transfers.join();
             unbound?.bind()?;
-            Ok::<_, Failure>((left?.attachments, failure))
+            Ok::<_, Failure>((left?.attachments, last))
         })?;
         equal("attached devices without a driver", left.len(), 0)?;
-        refused("a transfer", errno(Err::<(), _>(failure)), Errno::NODEV)?;
+        match last {
+            Ok(last) => refused("a transfer", errno(last), Errno::NODEV)?,
+            Err(_) => return fail("the thread panicked"),
+        }
         refused(
             "to attach",
             errno(edu.attach(&buffer)).map(drop),

@@ -82,7 +82,8 @@ def rustdoc() -> int:
     build, folder = Build(kernel("amd64")), BUILD / "rustdoc"
     build.kernel.choose()
     build.kernel.prepare()
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     step("make the module's documentation", "rustdoc", lambda log: build.kernel.make(
         log, f"M={SRC}", f"MO={folder}", "RUST_DMA_HEAP_RUSTDOC=1", "modules"))
     say("", "See build/rustdoc/rustdoc/rust_dma_heap/index.html.")

@@ -191,6 +191,8 @@ class Run:
     # What is done again and again while it runs.
     watch: Callable[[subprocess.Popen[bytes]], None] = lambda _: None
     process: subprocess.Popen[bytes] | None = None
+    # Where its files are, if others of that name run at the same time.
+    logs: Path | None = None
 
     def __post_init__(self) -> None:
         self.name = self.name or f"{self.kernel.label}-{self.machine.name}"
@@ -204,7 +206,7 @@ class Run:
 
     def log(self, kind: str) -> Path:
         """One of its files."""
-        return LOGS / f"vm-{self.name}.{kind}"
+        return (self.logs or LOGS) / f"vm-{self.name}.{kind}"
 
     def accelerator(self) -> list[str]:
         """What carries out its instructions, and how many processors it has."""

@@ -4,11 +4,11 @@ module on purpose, in a copy of the tree, and a test must fail then.
 
 A patch says before its diff what it breaks, and in a line "Boot: MACHINE" in which machine of
 the table that shows. A machine counts only if the module without a patch passes there first.
-Then as many are tried at a time as there are processors, in processes of their own."""
+Then as many are tried at a time as there are processors, in processes of their own. What has no
+failed test to show, because the machine died or took too long, is tried again alone."""
 
 import contextlib
 import multiprocessing
-import os
 import re
 import subprocess
 import time
@@ -20,7 +20,7 @@ from lab.build import MODULE, Build, strip
 from lab.kernels import Kernel, kernel
 from lab.machines import Machine, Run, machine, table, test_boot
 from lab.results import Results, Summary
-from lab.steps import BUILD, DRY, JOBS, SHOW, SRC, LabError, Log, say, step
+from lab.steps import BUILD, DRY, JOBS, SHOW, SRC, LabError, Log, say
 from lab.tests import prepare_one
 
 FOLDER = BUILD / "mutants"
@@ -103,30 +103,49 @@ def failures(summary: Summary) -> list[str]:
 
 def run_of(tree: Tree, build: Build, one: Machine) -> Run:
     """A machine with the module of a tree."""
-    return Run(build.kernel, one, f"mutants-{tree.folder.name}", files=[tree.module],
-               seconds=SECONDS)
+    return Run(build.kernel, one, files=[tree.module], seconds=SECONDS, logs=tree.folder)
 
 
-def control(build: Build, one: Machine) -> None:
-    """Without a patch."""
-    name, start, tree = one.name, time.monotonic(), Tree(FOLDER / "control")
+def control(build: Build, one: Machine) -> list[str]:
+    """Without a patch: nothing, or why the machine says nothing of one."""
+    name, start, tree = one.name, time.monotonic(), MINE
     tree.fresh()
-    step("build the module without a patch", "mutants-build",
-         lambda log: tree.build(log, build.kernel))
+    tree.build(Log(RESULTS / f"control-{name}.build.log"), build.kernel)
     if DRY or SHOW:
         run_of(tree, build, one).boot()
-        return
+        return []
     summary = boot(f"control-{name}", run_of(tree, build, one))
     if not summary.good:
-        raise Unusable(f'the tests "{name}" fail without a patch, so they say nothing of one:',
-                       *summary.text.splitlines())
+        return [f'the tests "{name}" fail without a patch, so they say nothing of one:',
+                *summary.text.splitlines()]
     say(f'  ok  without a patch the tests "{name}" pass ({time.monotonic() - start:.0f} s)')
+    return []
+
+
+# Instead of a test that failed.
+UNCLEAR = "the machine died, or took too long"
+# The tree of this process.
+MINE = Tree(FOLDER / "alone")
+
+
+def begin(numbers: "multiprocessing.Queue[int]") -> None:
+    """Of a process of the pool."""
+    global MINE
+    MINE = Tree(FOLDER / f"process-{numbers.get()}")
+
+
+def pool() -> ProcessPoolExecutor:
+    """As many as there are processors, each with a tree that is there from one run to the next."""
+    context = multiprocessing.get_context("fork")
+    numbers = context.Queue()
+    for number in range(JOBS):
+        numbers.put(number)
+    return ProcessPoolExecutor(JOBS, context, begin, (numbers,))
 
 
 def attempt(patch: Path, build: Build, one: Machine) -> list[str]:
-    """Builds and boots a mutant in a process of the pool, and gives the verdict."""
-    start, log = time.monotonic(), Log(RESULTS / f"{patch.stem}.build.log")
-    tree = Tree(FOLDER / f"process-{os.getpid()}")
+    """Builds and boots a mutant, and gives the verdict."""
+    start, log, tree = time.monotonic(), Log(RESULTS / f"{patch.stem}.build.log"), MINE
     tree.fresh()
     try:
         tree.apply(patch)
@@ -141,7 +160,7 @@ def attempt(patch: Path, build: Build, one: Machine) -> list[str]:
     where, took = one.name, f"({time.monotonic() - start:.0f} s)"
     if summary.good:
         return ["survived", f'no test of "{where}" failed {took}']
-    found = failures(summary)
+    found = failures(summary) or [UNCLEAR]
     more = f"and {len(found) - 4} more (build/mutants/results/{patch.stem}.log)"
     return ["caught", f'in "{where}" {took} by', *found[:4], *[more][:len(found) > 4]]
 
@@ -160,11 +179,10 @@ def test_mutants(pattern: str = "*") -> int:
         say(f"  {word}: {patch.stem}, {text}", *(f"       {line}" for line in lines))
         verdicts[word] += 1
     # What cannot be tried is told before the long part.
-    tree = Tree(FOLDER / "control")
-    tree.fresh()
+    MINE.fresh()
     for patch, text in patches.items():
         try:
-            tree.apply(patch, "--dry-run")
+            MINE.apply(patch, "--dry-run")
             shown[patch] = shown_by(text)
         except Unusable as error:
             verdict(patch, "unusable", *error.args)
@@ -173,21 +191,24 @@ def test_mutants(pattern: str = "*") -> int:
         builds[name] = Build(kernel(name)) if name else prepare_one("amd64")
         if name:
             builds[name].prepare_own()
-    machines = {one.name: one for one in shown.values()}
-    for name in sorted(machines):
-        try:
-            control(builds[machines[name].kernel], machines[name])
-        except Unusable as error:
-            for patch in [patch for patch, one in shown.items() if one.name == name]:
+    with pool() as several:
+        controls = {name: several.submit(control, builds[one.kernel], one)
+                    for name, one in {one.name: one for one in shown.values()}.items()}
+        bad = {name: found for name, future in controls.items() if (found := future.result())}
+        for patch, one in list(shown.items()):
+            if one.name in bad:
                 del shown[patch]
-                verdict(patch, "unusable", *error.args)
+                verdict(patch, "unusable", *bad[one.name])
                 # What the machine said is told once.
-                error.args = error.args[:1]
-    with ProcessPoolExecutor(JOBS, multiprocessing.get_context("fork")) as pool:
-        found = {patch: pool.submit(attempt, patch, builds[one.kernel], one)
+                del bad[one.name][1:]
+        tried = {patch: several.submit(attempt, patch, builds[one.kernel], one)
                  for patch, one in ({} if DRY or SHOW else shown).items()}
-        for patch, future in found.items():
-            verdict(patch, *future.result())
+        for patch, future in tried.items():
+            if UNCLEAR not in (found := future.result()):
+                verdict(patch, *found)
+                del shown[patch]
+    for patch, one in ({} if DRY or SHOW else shown).items():
+        verdict(patch, *attempt(patch, builds[one.kernel], one))
     if verdicts["unusable"]:
         say("", f"{verdicts['unusable']} could not be tried: see above.")
     # Nothing but this on the last line: others read it.
