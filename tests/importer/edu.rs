@@ -6,8 +6,8 @@
 //! reaches. One transfer takes a tenth of a second. QEMU documents it in `docs/specs/edu.rst`.
 //!
 //! An open file of the importer may claim a device. When the driver is unbound, a command of the
-//! file that is under way and takes the device is waited for. Then everything that the file holds is
-//! released, or all but attachments if the process has asked for that.
+//! file that is under way and takes the device is waited for. Then everything that the file holds
+//! is released, or all but attachments if the process has asked for that.
 
 use super::session::Objects;
 use crate::abstractions::{

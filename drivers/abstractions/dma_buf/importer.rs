@@ -12,8 +12,8 @@
 //! was made may end later, but a driver is to see to it that it does not.
 //!
 //! A mapping or vmap is made and ended by the core's calls that take the dma-buf's lock, or, of a
-//! [`LockedAttachment`], by those for who holds it: then it cannot outlive the lock. Detaching takes
-//! the lock, so an attachment cannot be locked by who may be its last owner meanwhile.
+//! [`LockedAttachment`], by those for who holds it: then it cannot outlive the lock. Detaching
+//! takes the lock: so nobody who holds it can drop the attachment by which he does.
 
 use crate::abstractions::{
     bindings,

@@ -19,9 +19,9 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `task` is the task that made the value, and has it still. Only a task itself sets its policy. The
-/// nodes of that and of the cpuset may change at any time (`cpuset_change_task_nodemask()`): one
-/// that has just been taken away is as good as any.
+/// `task` is the task that made the value, and has it still. Only a task itself sets its policy.
+/// The nodes of that and of the cpuset may change at any time (`cpuset_change_task_nodemask()`):
+/// one that has just been taken away is as good as any.
 pub(super) struct MemoryPolicy {
     #[cfg_attr(not(any(CONFIG_NUMA, CONFIG_CPUSETS)), expect(dead_code))]
     task: *const bindings::task_struct,
@@ -38,7 +38,7 @@ impl MemoryPolicy {
         }
     }
 
-    /// Returns the mode, and the nodes that go with it, to be read by [`has`]. [`None`]: the nearest.
+    /// Returns the mode, and the nodes that go with it, for [`has`]. [`None`]: the nearest.
     #[cfg(CONFIG_NUMA)]
     fn mode(&self) -> Option<(u32, *const bindings::nodemask_t)> {
         // SAFETY: By the type invariant, the task is valid.
