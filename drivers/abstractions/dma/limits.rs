@@ -15,7 +15,8 @@ use kernel::{
     device::Device,
     dma::DmaAddress,
     io::PhysAddr,
-    page::PAGE_SHIFT, //
+    page::PAGE_SHIFT,
+    prelude::*, //
 };
 
 /// How a device gets at a buffer's memory.
@@ -208,4 +209,31 @@ pub(in crate::abstractions) fn max_mapping(device: &Device) -> Option<usize> {
     let bytes = unsafe { bindings::dma_max_mapping_size(raw_device(device)) };
 
     (bytes != usize::MAX).then_some(bytes)
+}
+
+#[kunit_tests(rust_dma_heap_limits)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_addresses_reach() {
+        const PAGE: u64 = 4096;
+        const LAST: u64 = (1 << 28) - 1;
+
+        assert!(reaches(0, PAGE, LAST));
+        assert!(reaches((LAST + 1 - PAGE) as DmaAddress, PAGE, LAST));
+        assert!(!reaches((LAST + 1 - PAGE) as DmaAddress, PAGE + 1, LAST));
+        assert!(!reaches((LAST + 1) as DmaAddress, PAGE, LAST));
+        // Around the end of all addresses, and none at all.
+        assert!(!reaches(DmaAddress::MAX - 1, PAGE, u64::MAX));
+        assert!(!reaches(DmaAddress::MAX, 1, u64::MAX));
+    }
+
+    #[test]
+    fn the_lesser_limit_counts() {
+        assert_eq!(min_not_zero(0, 0), 0);
+        assert_eq!(min_not_zero(0, 5), 5);
+        assert_eq!(min_not_zero(5, 0), 5);
+        assert_eq!(min_not_zero(7, 5), 5);
+    }
 }

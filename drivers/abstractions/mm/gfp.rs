@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Allocation flags that `kernel::alloc::flags` does not name.
+//! Allocation flags that `kernel::alloc::flags` does not name, nor makes of a number.
 //!
 //! C header: [`include/linux/gfp_types.h`](srctree/include/linux/gfp_types.h)
 
