@@ -114,7 +114,7 @@ fn stopped_after_unbinding(target: &Target) -> TestResult {
 
 fn ends_before(target: &Target) -> TestResult {
     if !target.is_ours() {
-        return skip("the kernel's own heaps do not tell who is attached");
+        return skip("the kernel's own heaps do not describe buffers");
     }
     device::with_edu(|edu| {
         let (buffer, _) = target.filled(64 << 10)?;
