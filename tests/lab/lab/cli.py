@@ -33,7 +33,7 @@ COMMANDS = {name: module for module, names in {
     "check": "check docs rustdoc", "packages": "deb dist test-packages",
     "guest": "try-build"}.items() for name in names.split()}
 # What make test-all runs: all that .ci/run has no time for, the shortest first.
-REST = ("test-video", "test-boards", "test-media", "bench-maps", "bench", "test-mutants",
+REST = ("demo-video", "test-video", "test-boards", "test-media", "bench-maps", "bench", "test-mutants",
         "test-matrix", "sanitize", "test-packages")
 
 
