@@ -33,8 +33,8 @@ COMMANDS = {name: module for module, names in {
     "check": "check docs rustdoc", "packages": "deb dist test-packages",
     "guest": "try-build"}.items() for name in names.split()}
 # What make test-all runs: all that .ci/run has no time for, the shortest first.
-REST = ("demo-video", "test-video", "test-boards", "test-media", "bench-maps", "bench", "test-mutants",
-        "test-matrix", "sanitize", "test-packages")
+REST = ("demo-video", "test-video", "test-boards", "test-media", "bench-maps", "bench",
+        "test-mutants", "test-matrix", "sanitize", "test-packages")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -4,8 +4,9 @@ module on purpose, in a copy of the tree, and a test must fail then.
 
 A patch says before its diff what it breaks, and in a line "Boot: MACHINE" in which machine of
 the table that shows. A machine counts only if the module without a patch passes there first.
-Then as many are tried at a time as there are processors, in processes of their own. What has no
-failed test to show, because the machine died or took too long, is tried again alone."""
+As many are tried at a time as there are processors, in processes of their own. Machines that
+do not pass beside others, and patches without a failed test to show, because the machine died or
+took too long, are tried again alone."""
 
 import contextlib
 import multiprocessing
@@ -25,9 +26,9 @@ from lab.tests import prepare_one
 
 FOLDER = BUILD / "mutants"
 RESULTS = FOLDER / "results"
-# A broken module may hang; the longest of these machines needs less than two minutes where
-# nothing else runs.
-SECONDS = 600
+# A broken module may hang; the longest of these machines needs five minutes where nothing else
+# runs.
+SECONDS = 1200
 
 
 class Unusable(Exception):
@@ -194,21 +195,23 @@ def test_mutants(pattern: str = "*") -> int:
     with pool() as several:
         controls = {name: several.submit(control, builds[one.kernel], one)
                     for name, one in {one.name: one for one in shown.values()}.items()}
-        bad = {name: found for name, future in controls.items() if (found := future.result())}
-        for patch, one in list(shown.items()):
-            if one.name in bad:
-                del shown[patch]
-                verdict(patch, "unusable", *bad[one.name])
-                # What the machine said is told once.
-                del bad[one.name][1:]
+        bad = {name for name, future in controls.items() if future.result()}
         tried = {patch: several.submit(attempt, patch, builds[one.kernel], one)
-                 for patch, one in ({} if DRY or SHOW else shown).items()}
+                 for patch, one in ({} if DRY or SHOW else shown).items()
+                 if one.name not in bad}
         for patch, future in tried.items():
             if UNCLEAR not in (found := future.result()):
                 verdict(patch, *found)
                 del shown[patch]
+    again = {name: control(builds[one.kernel], one)
+             for name, one in {one.name: one for one in shown.values()}.items() if name in bad}
     for patch, one in ({} if DRY or SHOW else shown).items():
-        verdict(patch, *attempt(patch, builds[one.kernel], one))
+        if found := again.get(one.name, []):
+            verdict(patch, "unusable", *found)
+            # What the machine said is told once.
+            del found[1:]
+        else:
+            verdict(patch, *attempt(patch, builds[one.kernel], one))
     if verdicts["unusable"]:
         say("", f"{verdicts['unusable']} could not be tried: see above.")
     # Nothing but this on the last line: others read it.
