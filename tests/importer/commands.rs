@@ -56,7 +56,10 @@
 
 use super::{
     abstractions::{
-        dma::iommu,
+        dma::{
+            iommu,
+            limits::wide, //
+        },
         dma_buf::{
             importer::{
                 Attachment,
@@ -74,10 +77,7 @@ use super::{
     session::Session, //
 };
 use kernel::{
-    dma::{
-        DataDirection,
-        DmaAddress, //
-    },
+    dma::DataDirection,
     ioctl::{
         _IOC_NR,
         _IOWR, //
@@ -248,12 +248,6 @@ fn store_and_detach(
             || session.release_for(device, attachment).map(drop),
         )
     })
-}
-
-/// DMA addresses are 32 bits wide on some machines.
-#[allow(clippy::useless_conversion, reason = "and 64 on the others")]
-fn wide(address: DmaAddress) -> u64 {
-    address.into()
 }
 
 /// Maps and unmaps `dma_buf` for each of some attachments in turn, once and then `cycles` times;

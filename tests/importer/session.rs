@@ -382,6 +382,10 @@ impl Session {
 #[pinned_drop]
 impl PinnedDrop for Session {
     fn drop(self: Pin<&mut Self>) {
+        let player = self.player().ok();
+        // Whoever unbinds the driver waits for it.
+        let _device = player.as_ref().map(Player::device);
+
         // Everything goes before the device does.
         self.objects.close();
     }

@@ -90,7 +90,7 @@ fn reaches(start: DmaAddress, len: u64, last: u64) -> bool {
 }
 
 /// Addresses are 32 bits wide on some machines, and 64 on the others.
-pub(super) fn wide(address: impl Into<u64>) -> u64 {
+pub(crate) fn wide(address: impl Into<u64>) -> u64 {
     address.into()
 }
 

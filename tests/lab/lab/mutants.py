@@ -9,6 +9,7 @@ do not pass beside others, and patches without a failed test to show, because th
 took too long, are tried again alone."""
 
 import contextlib
+import functools
 import multiprocessing
 import re
 import subprocess
@@ -21,7 +22,7 @@ from lab.build import MODULE, Build, strip
 from lab.kernels import Kernel, kernel
 from lab.machines import Machine, Run, machine, table, test_boot
 from lab.results import Results, Summary
-from lab.steps import BUILD, DRY, JOBS, SHOW, SRC, LabError, Log, say
+from lab.steps import BUILD, DRY, JOBS, SHOW, SRC, LabError, Log, say, step
 from lab.tests import prepare_one
 
 FOLDER = BUILD / "mutants"
@@ -112,9 +113,6 @@ def control(build: Build, one: Machine) -> list[str]:
     name, start, tree = one.name, time.monotonic(), MINE
     tree.fresh()
     tree.build(Log(RESULTS / f"control-{name}.build.log"), build.kernel)
-    if DRY or SHOW:
-        run_of(tree, build, one).boot()
-        return []
     summary = boot(f"control-{name}", run_of(tree, build, one))
     if not summary.good:
         return [f'the tests "{name}" fail without a patch, so they say nothing of one:',
@@ -192,20 +190,28 @@ def test_mutants(pattern: str = "*") -> int:
         builds[name] = Build(kernel(name)) if name else prepare_one("amd64")
         if name:
             builds[name].prepare_own()
+        # Without a patch; each process makes its own of it.
+        MINE.fresh()
+        step("build the module without a patch", "mutants-build",
+             functools.partial(MINE.build, built_for=builds[name].kernel))
+    machines = {one.name: one for one in shown.values()}
+    if DRY or SHOW:
+        for one in machines.values():
+            run_of(MINE, builds[one.kernel], one).boot()
+        return 0
     with pool() as several:
         controls = {name: several.submit(control, builds[one.kernel], one)
-                    for name, one in {one.name: one for one in shown.values()}.items()}
+                    for name, one in machines.items()}
         bad = {name for name, future in controls.items() if future.result()}
         tried = {patch: several.submit(attempt, patch, builds[one.kernel], one)
-                 for patch, one in ({} if DRY or SHOW else shown).items()
-                 if one.name not in bad}
+                 for patch, one in shown.items() if one.name not in bad}
         for patch, future in tried.items():
             if UNCLEAR not in (found := future.result()):
                 verdict(patch, *found)
                 del shown[patch]
     again = {name: control(builds[one.kernel], one)
-             for name, one in {one.name: one for one in shown.values()}.items() if name in bad}
-    for patch, one in ({} if DRY or SHOW else shown).items():
+             for name, one in machines.items() if name in bad}
+    for patch, one in shown.items():
         if found := again.get(one.name, []):
             verdict(patch, "unusable", *found)
             # What the machine said is told once.
