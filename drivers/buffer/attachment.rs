@@ -42,7 +42,7 @@ use crate::abstractions::{
             Domain,
             DomainId, //
         },
-        limits::Reach,
+        reach::Reach,
         segments::SegmentLimits,
         sg_table::{
             Mapped,

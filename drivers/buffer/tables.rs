@@ -4,7 +4,7 @@
 
 use super::demands::Demands;
 use crate::abstractions::dma::{
-    limits::Reach,
+    reach::Reach,
     sg_table::{
         Mapped,
         SgTable,

@@ -2,8 +2,8 @@
 
 //! DMA by devices: what they reach, and scatterlists for them.
 //!
-//! - [`limits`]: which memory a device reaches, and whether it would bounce
-//!   (`struct device_dma_parameters`, `swiotlb`);
+//! - [`limits`], [`reach`]: which addresses a device can put out, whether a buffer's memory is
+//!   within them, and whether it would bounce (`dma_capable()`, `swiotlb`);
 //! - [`segments`]: a buffer's blocks as ranges that a device takes;
 //! - [`sg_table`]: scatterlists that an exporter maps, syncs and lends (`struct sg_table`). The
 //!   shape is that of `kernel::scatterlist`, whose tables are mapped from birth to death;
@@ -11,5 +11,6 @@
 
 pub(crate) mod iommu;
 pub(crate) mod limits;
+pub(crate) mod reach;
 pub(crate) mod segments;
 pub(crate) mod sg_table;

@@ -8,9 +8,9 @@
 use crate::abstractions::{
     bindings,
     device::raw_device,
-    dma::limits::{
-        self,
-        Reach, //
+    dma::{
+        limits,
+        reach::Reach, //
     },
     mm::block_list::BlockList, //
 };

@@ -3,16 +3,14 @@
 //! How an [`Exporter`] and its memory become a dma-buf, and are found in it again.
 
 use super::{
+    exported::Exported,
     exporter::Exporter,
     vtable::Vtable,
     DmaBuf, //
 };
 use crate::abstractions::{
     bindings,
-    mm::{
-        block_list::BlockList,
-        kernel_mapping::KernelMapping, //
-    },
+    mm::block_list::BlockList,
     versions::owner, //
 };
 use core::{
@@ -27,8 +25,7 @@ use kernel::{
     sync::{
         aref::ARef,
         new_mutex,
-        Arc,
-        Mutex, //
+        Arc, //
     },
     types::ForeignOwnable, //
 };
@@ -55,19 +52,6 @@ impl<T: Exporter> ExporterOps<T> {
             _exporter: PhantomData,
         }
     }
-}
-
-/// What `priv` of a dma-buf of ours points to.
-#[pin_data]
-pub(super) struct Exported<T: Exporter> {
-    /// The memory, of the same size for all of the dma-buf's life. The exporter may hold it for
-    /// longer.
-    pub(super) blocks: Arc<BlockList>,
-    #[pin]
-    pub(super) exporter: T,
-    /// The mapping whose address C holds between `vmap` and `vunmap`.
-    #[pin]
-    pub(super) vmap: Mutex<Option<Arc<KernelMapping>>>,
 }
 
 impl DmaBuf {

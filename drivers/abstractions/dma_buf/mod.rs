@@ -8,13 +8,15 @@
 //!
 //! - [`DmaBuf`]: a `struct dma_buf`, counted as `kernel` counts C's objects;
 //! - [`exporter`]: who decides about the memory behind one (`struct dma_buf_ops`), what it is asked
-//!   ([`requests`]), how C asks (`vtable`), and how it gets its dma-buf ([`mod@export`]);
+//!   ([`requests`]), how C asks (`vtable`), what C holds of it (`exported`), and how it gets its
+//!   dma-buf ([`mod@export`]);
 //! - [`importer`]: who attaches a device to one, maps it or has it in kernel addresses
 //!   (`struct dma_buf_attachment`);
 //! - [`software_device`]: a device without hardware that is an importer, for tests;
 //! - [`resv`]: the lock that the core holds in the middle of most of that (`struct dma_resv`).
 
 pub(crate) mod export;
+mod exported;
 pub(crate) mod exporter;
 #[allow(dead_code, reason = "for the test importer, which shares these files")]
 pub(crate) mod importer;

@@ -3,7 +3,7 @@
 //! An [`Exporter`] as C calls it.
 
 use super::{
-    export::Exported,
+    exported::Exported,
     exporter::Exporter,
     requests::{
         MapRequest,

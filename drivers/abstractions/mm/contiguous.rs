@@ -11,9 +11,9 @@
 use crate::abstractions::{
     bindings,
     mm::{
-        block_stack::PageChain,
         cma::CmaArea,
         page, //
+        page_chain::PageChain,
     }, //
 };
 use core::ptr::NonNull;

@@ -7,7 +7,7 @@
 
 use crate::abstractions::{
     bindings,
-    mm::pfn_map, //
+    mm::ptes, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -129,7 +129,7 @@ impl VmFault<'_> {
         // SAFETY: By the type invariants, the fault is valid.
         let address = unsafe { (*self.raw).__bindgen_anon_1.address };
         // SAFETY: By the type invariants, the VMA is valid and locked.
-        let prot = unsafe { pfn_map::protection(self.vma(), self.is_write) };
+        let prot = unsafe { ptes::protection(self.vma(), self.is_write) };
 
         // SAFETY: By the type invariants, the fault is ours to handle; the rest is the caller's to
         // promise.
@@ -163,6 +163,6 @@ impl VmFault<'_> {
 
         // SAFETY: By the type invariants, the VMA is valid, locked, and for frames; the rest is the
         // caller's promise.
-        unsafe { pfn_map::fill(self.vma(), address, pfn, len, self.is_write) }
+        unsafe { ptes::fill(self.vma(), address, pfn, len, self.is_write) }
     }
 }

@@ -22,7 +22,7 @@ use kernel::{
 /// `task` is the task that made the value, and has it still. Only a task itself sets its policy.
 /// The nodes of that and of the cpuset may change at any time (`cpuset_change_task_nodemask()`):
 /// one that has just been taken away is as good as any.
-pub(super) struct MemoryPolicy {
+struct MemoryPolicy {
     #[cfg_attr(not(any(CONFIG_NUMA, CONFIG_CPUSETS)), expect(dead_code))]
     task: *const bindings::task_struct,
     _of_task: NotThreadSafe,
@@ -30,7 +30,7 @@ pub(super) struct MemoryPolicy {
 
 impl MemoryPolicy {
     /// From task context.
-    pub(super) fn of_current_task() -> Self {
+    fn of_current_task() -> Self {
         // INVARIANT: It is the task that runs this, and the value stays with it.
         Self {
             task: Task::current_raw().cast_const().cast(),
@@ -62,7 +62,7 @@ impl MemoryPolicy {
     }
 
     /// Tells whether pages are to come from many nodes in turn: the page allocator knows which.
-    pub(super) fn spreads(&self) -> bool {
+    fn spreads(&self) -> bool {
         const OTHERS: [u32; 3] = [
             bindings::RUST_DMA_HEAP_MPOL_BIND,
             bindings::RUST_DMA_HEAP_MPOL_PREFERRED,
@@ -73,7 +73,7 @@ impl MemoryPolicy {
     }
 
     /// Tells whether they may come from `node`.
-    pub(super) fn allows(&self, node: Node) -> bool {
+    fn allows(&self, node: Node) -> bool {
         self.cpuset_allows(node)
             && self.mode().is_none_or(|(_, nodes)| {
                 // SAFETY: By the type invariant, the task keeps its policy.
@@ -93,6 +93,23 @@ impl MemoryPolicy {
     #[cfg(not(CONFIG_CPUSETS))]
     fn cpuset_allows(&self, _node: Node) -> bool {
         true
+    }
+}
+
+impl Node {
+    /// Tells whether the calling task's next page would rather come from this node than from any
+    /// other, by its cpuset and memory policy and by where it runs.
+    ///
+    /// Says no to every node for a policy that spreads pages: the page allocator does that.
+    pub(crate) fn is_preferred(self) -> bool {
+        let policy = MemoryPolicy::of_current_task();
+
+        !policy.spreads()
+            && match Self::local().filter(|local| policy.allows(*local)) {
+                Some(local) => local == self,
+                // It may have lost its memory meanwhile.
+                None => Self::with_memory(self.id() as usize).is_some() && policy.allows(self),
+            }
     }
 }
 

@@ -6,10 +6,7 @@
 //! [`include/linux/mmzone.h`](srctree/include/linux/mmzone.h),
 //! [`include/linux/vmstat.h`](srctree/include/linux/vmstat.h)
 
-use crate::abstractions::{
-    bindings,
-    mm::memory_policy::MemoryPolicy, //
-};
+use crate::abstractions::bindings;
 use core::ptr::NonNull;
 
 /// A node of the machine that has, or had, memory.
@@ -64,24 +61,9 @@ impl Node {
         self.0 as i32
     }
 
-    /// Tells whether the calling task's next page would rather come from this node than from any
-    /// other, by its cpuset and memory policy and by where it runs.
-    ///
-    /// Says no to every node for a policy that spreads pages: the page allocator does that.
-    pub(crate) fn is_preferred(self) -> bool {
-        let policy = MemoryPolicy::of_current_task();
-
-        !policy.spreads()
-            && match Self::local().filter(|local| policy.allows(*local)) {
-                Some(local) => local == self,
-                // It may have lost its memory meanwhile.
-                None => Self::with_memory(self.0 as usize).is_some() && policy.allows(self),
-            }
-    }
-
     /// Returns the node whose memory is nearest to where the calling task runs, if it has some.
     /// Wraps `numa_mem_id()`.
-    fn local() -> Option<Self> {
+    pub(super) fn local() -> Option<Self> {
         // SAFETY: Reads a number of the processor that this runs on, whichever that is.
         Self::with_memory(unsafe { bindings::rust_dma_heap_numa_mem_id() } as usize)
     }

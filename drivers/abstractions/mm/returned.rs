@@ -9,8 +9,8 @@ use crate::abstractions::mm::{
         Kept,
         Zeroed, //
     },
-    block_list::Blocks,
-    numa::Node, //
+    numa::Node,
+    shown_blocks::Blocks, //
 };
 use kernel::sync::atomic::Relaxed;
 
