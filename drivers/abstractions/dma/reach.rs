@@ -12,9 +12,6 @@ use crate::abstractions::{
         iommu,
         limits::{
             self,
-            dma_mask,
-            last_address,
-            max_mapping,
             wide, //
         }, //
     },
@@ -49,19 +46,19 @@ impl Reach {
     pub(crate) fn of(device: &Device, blocks: &BlockList) -> Self {
         let dev = raw_device(device);
 
-        if dma_mask(device) == 0 {
+        if limits::dma_mask(device) == 0 {
             return Self::NoDma;
         }
         // Behind an IOMMU those bounce that the kernel does not trust.
         if iommu::is_behind_iommu(device) {
-            return if max_mapping(device).is_some() {
+            return if limits::max_mapping(device).is_some() {
                 Self::MayBounce
             } else {
                 Self::Direct
             };
         }
 
-        let last = last_address(device);
+        let last = limits::last_address(device);
         let reached = || {
             blocks.iter().all(|block| {
                 let start = (block.pfn() as PhysAddr) << PAGE_SHIFT;
@@ -75,7 +72,7 @@ impl Reach {
         if !bounces_all(device) && reached() {
             return Self::Direct;
         }
-        if max_mapping(device).is_none() {
+        if limits::max_mapping(device).is_none() {
             return Self::Beyond;
         }
         if reaches_bounce_buffer(device, last) {
