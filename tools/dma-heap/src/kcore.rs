@@ -15,12 +15,12 @@ use crate::access::Mapping;
 use crate::error::Error;
 use crate::pattern;
 use crate::sys::region::WORD;
-use elf::Segment;
 use rustix::io::Errno;
+use segments::Segment;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-mod elf;
+mod segments;
 
 const PATH: &str = "/proc/kcore";
 
@@ -107,13 +107,8 @@ impl Kcore {
     /// Whatever is missing.
     pub fn open() -> Result<Self, Unavailable> {
         let file = File::open(PATH).map_err(unreadable)?;
-        let mut ident = [0; elf::HEADER];
-        file.read_exact_at(&mut ident, 0).map_err(unreadable)?;
-        let (offset, len) = elf::program_headers(&ident).ok_or(Unavailable::Format)?;
-        let mut headers = vec![0; len];
-        file.read_exact_at(&mut headers, offset)
-            .map_err(unreadable)?;
-        let segments = elf::ram(&ident, &headers).ok_or(Unavailable::Format)?;
+        let read = |bytes: &mut [u8], offset| file.read_exact_at(bytes, offset);
+        let segments = segments::of_ram(read)?;
         if segments.is_empty() {
             return Err(Unavailable::NoRam);
         }
