@@ -113,11 +113,16 @@ def boot(arch: str, name: str = "suite") -> int:
 
 
 def test_configs(pattern: str = "*") -> int:
-    """make test-configs: two machines at a time, one of each architecture."""
-    found = of_arch(machines.select("test-configs", pattern))
+    """make test-configs: two machines at a time, of whatever architecture."""
+    found = machines.select("test-configs", pattern)
     results = Results(fresh=True)
-    lanes(*(functools.partial(lambda arch, names: boots(prepare_one(arch), results, names), *one)
-            for one in found.items()))
+    builds: dict[str, Build] = {}
+
+    def prepare_machines(arch: str) -> None:
+        builds[arch] = prepare_one(arch)
+    lanes(*(functools.partial(prepare_machines, arch) for arch in of_arch(found)))
+    lanes(*(functools.partial(test_boot, Run(builds[arch].kernel, one), results)
+            for arch, one in found), width=2)
     return results.finish()
 
 
@@ -133,12 +138,13 @@ def sanitize(pattern: str = "*") -> int:
 
 
 def test_in_tree() -> int:
-    """make test-in-tree: a machine for each way to build it."""
-    results = Results(fresh=True)
+    """make test-in-tree: a machine for each way to build it, two at a time."""
+    results, runs = Results(fresh=True), []
     for _, one in machines.group("test-in-tree"):
         build = Build(kernel(one.kernel))
         build.prepare_own()
-        boots(build, results, [one.name])
+        runs.append(functools.partial(test_boot, Run(build.kernel, one), results))
+    lanes(*runs, width=2)
     return results.finish()
 
 
