@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # bench.sh KIND CONFIG: measures, and prints what `dmaheap-lab bench-report` reads.
-# KIND is time, control, count or maps-WHAT; CONFIG says what machine this is.
+# KIND is time, control, count, maps-WHAT or maps-WHAT-count; CONFIG says what machine this is.
 
 # shellcheck source=tests/vm/lib.sh
 . /lab/lib.sh
@@ -21,6 +21,7 @@ time) set -- --time 3s ;;
 # The module has no counterpart of the kernel's other areas.
 control) set -- --time 3s --control system default_cma_region ;;
 count) set -- --time 3s --icount ;;
+maps-*-count) set -- --only map,frame --time 1s --icount ;;
 maps-*) set -- --only map,frame --time 1s ;;
 esac
 dmaheap-lab bench --json --config "$config" "$@" 2>/run/lab/errors
