@@ -4,6 +4,8 @@
 
 #![deny(unsafe_code)]
 
+mod sums;
+
 use crate::abstractions::{
     mm::meminfo,
     task::{
@@ -14,16 +16,18 @@ use crate::abstractions::{
 };
 use kernel::{
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode,
-        RBTreeNodeReservation, //
-    },
+    rbtree::RBTree,
     sync::{
         new_spinlock,
         Arc,
         SpinLock, //
     }, //
+};
+use sums::{
+    Added,
+    Room,
+    Share,
+    Sums, //
 };
 
 /// The memory of one heap's living buffers, in bytes, against a limit.
@@ -36,98 +40,6 @@ pub(crate) struct Account {
     /// moment.
     #[pin]
     sums: SpinLock<Sums>,
-}
-
-/// What a user may have until root says otherwise.
-#[derive(Clone, Copy)]
-enum Share {
-    /// Half of the limit: another user finds something, too.
-    Half,
-    /// All of it: the memory is there to be used up, and running out of it harms nobody else.
-    Whole,
-}
-
-struct Sums {
-    limit: u64,
-    /// What root wrote.
-    user_limit: Option<u64>,
-    share: Share,
-    used: u64,
-    /// What each user has allocated within the user's limit; those with nothing are left out.
-    users: RBTree<Uid, u64>,
-}
-
-/// Memory for an entry of [`Sums::users`]. Made and freed without the lock, which all users share.
-type Room = RBTreeNodeReservation<Uid, u64>;
-
-/// How [`Sums::add_for`] ends that is not refused.
-#[derive(Debug, PartialEq)]
-enum Added {
-    Done,
-    /// Nothing is added: the user is new, and there is no [`Room`].
-    NeedsRoom,
-}
-
-impl Sums {
-    fn user_limit(&self) -> u64 {
-        self.user_limit.unwrap_or(match self.share {
-            Share::Half => self.limit / 2,
-            Share::Whole => self.limit,
-        })
-    }
-
-    /// Returns `sum` with `bytes` more, unless that is above `limit`.
-    fn fit(sum: u64, bytes: u64, limit: u64) -> Option<u64> {
-        sum.checked_add(bytes).filter(|new| *new <= limit)
-    }
-
-    /// Adds `bytes` to the heap's sum, or returns `ENOMEM`.
-    fn add(&mut self, bytes: u64) -> Result {
-        self.used = Self::fit(self.used, bytes, self.limit).ok_or(ENOMEM)?;
-        Ok(())
-    }
-
-    /// Adds `bytes` to the sums of `user` and of the heap, or to neither.
-    ///
-    /// More than the heap may ever have is `ENOMEM`, for everybody; then the user's limit comes
-    /// first, with `EDQUOT`.
-    fn add_for(&mut self, user: Uid, bytes: u64, room: &mut Option<Room>) -> Result<Added> {
-        let _ = Self::fit(0, bytes, self.limit).ok_or(ENOMEM)?;
-        let theirs = self.users.get(&user).copied();
-        let new = Self::fit(theirs.unwrap_or(0), bytes, self.user_limit()).ok_or_else(edquot)?;
-
-        if theirs.is_none() && room.is_none() {
-            // Only a request that would be granted allocates anything.
-            let _ = Self::fit(self.used, bytes, self.limit).ok_or(ENOMEM)?;
-            return Ok(Added::NeedsRoom);
-        }
-        self.add(bytes)?;
-        match self.users.get_mut(&user) {
-            Some(theirs) => *theirs = new,
-            None => {
-                if let Some(room) = room.take() {
-                    self.users.insert(room.into_node(user, new));
-                }
-            }
-        }
-        Ok(Added::Done)
-    }
-
-    /// Takes `bytes` back that were added, of the sum of `user`, too. Returns what the user's entry
-    /// was, if it goes, to be freed without the lock.
-    fn subtract(&mut self, bytes: u64, user: Option<Uid>) -> Option<RBTreeNode<Uid, u64>> {
-        self.used -= bytes;
-
-        let user = user?;
-        let theirs = self.users.get_mut(&user)?;
-
-        *theirs -= bytes;
-        if *theirs == 0 {
-            self.users.remove_node(&user)
-        } else {
-            None
-        }
-    }
 }
 
 /// Returns whose sum the calling task's buffers count in.
@@ -164,6 +76,7 @@ impl Account {
                     user_limit: None,
                     share,
                     used: 0,
+                    claimed: 0,
                     users: RBTree::new(),
                 }),
             }),
@@ -194,16 +107,16 @@ impl Account {
 
     /// Returns what living buffers take, in bytes.
     pub(crate) fn used(&self) -> u64 {
-        self.sums.lock().used
+        self.sums.lock().taken()
     }
 
-    /// Charges `bytes` to the calling task's user until the [`Charge`] is dropped, whoever holds
-    /// the buffer then. May sleep.
+    /// Charges `bytes` to the calling task's user for a buffer that is about to get its memory. May
+    /// sleep.
     ///
     /// Returns `EDQUOT` if that would exceed the user's limit, for a task without
     /// `CAP_SYS_RESOURCE` in the initial user namespace, and `ENOMEM` if it would exceed the
     /// heap's. To be called before any memory is touched.
-    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
+    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Claim> {
         match self.charge_user(bytes, payer()) {
             Err(error) if error == edquot() && task::may_exceed_limits() => {
                 self.charge_nobody(bytes)
@@ -212,29 +125,45 @@ impl Account {
         }
     }
 
-    fn charge_user(self: &Arc<Self>, bytes: u64, user: Uid) -> Result<Charge> {
+    fn charge_user(self: &Arc<Self>, bytes: u64, user: Uid) -> Result<Claim> {
         let mut room = None;
 
         // Twice, at most.
         while self.sums.lock().add_for(user, bytes, &mut room)? == Added::NeedsRoom {
             room = Some(Room::new(GFP_KERNEL)?);
         }
-        Ok(self.charged(bytes, Some(user)))
+        Ok(self.claimed(bytes, Some(user)))
     }
 
     /// Charges what a user takes beyond the user's limit. It is not in the user's sum, which is
     /// never above what it may be thereby.
-    fn charge_nobody(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
+    fn charge_nobody(self: &Arc<Self>, bytes: u64) -> Result<Claim> {
         self.sums.lock().add(bytes)?;
-        Ok(self.charged(bytes, None))
+        Ok(self.claimed(bytes, None))
     }
 
-    fn charged(self: &Arc<Self>, bytes: u64, user: Option<Uid>) -> Charge {
-        Charge {
+    fn claimed(self: &Arc<Self>, bytes: u64, user: Option<Uid>) -> Claim {
+        Claim(Charge {
             account: self.clone(),
             bytes,
             user,
-        }
+            is_settled: false,
+        })
+    }
+}
+
+/// Memory charged to an [`Account`] that a buffer is about to get. Taken back on drop.
+pub(crate) struct Claim(Charge);
+
+impl Claim {
+    /// Says that the memory is there. From now on it is charged until the [`Charge`] is dropped,
+    /// whoever holds the buffer then.
+    ///
+    /// Returns `ENOMEM` if the heap may not have it any more.
+    pub(crate) fn settle(mut self) -> Result<Charge> {
+        self.0.account.sums.lock().settle(self.0.bytes)?;
+        self.0.is_settled = true;
+        Ok(self.0)
     }
 }
 
@@ -243,12 +172,20 @@ pub(crate) struct Charge {
     account: Arc<Account>,
     bytes: u64,
     user: Option<Uid>,
+    is_settled: bool,
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let entry = self.account.sums.lock().subtract(self.bytes, self.user);
+        let mut sums = self.account.sums.lock();
 
+        if !self.is_settled {
+            sums.withdraw(self.bytes);
+        }
+
+        let entry = sums.subtract(self.bytes, self.user);
+
+        drop(sums);
         // The lock is free again.
         drop(entry);
     }
@@ -268,8 +205,8 @@ mod tests {
     #[test]
     fn charges_up_to_the_limit_and_no_further() -> Result {
         let account = Account::of_area(100)?;
-        let first = account.charge_user(60, ONE)?;
-        let second = account.charge_nobody(40)?;
+        let first = account.charge_user(60, ONE)?.settle()?;
+        let second = account.charge_nobody(40)?.settle()?;
 
         assert_eq!(account.used(), 100);
         assert_eq!(account.charge_user(1, ANOTHER).err(), Some(ENOMEM));
@@ -283,9 +220,41 @@ mod tests {
     }
 
     #[test]
+    fn what_an_area_may_refuse_is_in_the_way_of_its_user_only() -> Result {
+        let account = Account::of_area(100)?;
+        let held = account.charge_user(60, ANOTHER)?.settle()?;
+        let asked = account.charge_user(40, ONE)?;
+
+        assert_eq!(account.used(), 60);
+        assert_eq!(account.charge_user(61, ONE).err(), Some(edquot()));
+
+        let others = account.charge_user(10, ANOTHER)?.settle()?;
+
+        // The area has given the rest to somebody else.
+        assert_eq!(asked.settle().err(), Some(ENOMEM));
+        assert_eq!(account.used(), 70);
+        drop((held, others));
+        assert_eq!(account.used(), 0);
+        assert!(account.sums.lock().users.is_empty());
+        assert_eq!(account.sums.lock().used, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_gathered_of_any_memory_is_taken_at_once() -> Result {
+        let account = shared(100)?;
+        let _asked = account.charge_user(50, ONE)?;
+
+        assert_eq!(account.used(), 50);
+        assert_eq!(account.charge_user(51, ANOTHER).err(), Some(edquot()));
+        assert_eq!(account.charge_nobody(51).err(), Some(ENOMEM));
+        Ok(())
+    }
+
+    #[test]
     fn a_sum_that_overflows_is_refused() -> Result {
         let account = Account::of_area(u64::MAX)?;
-        let _first = account.charge_user(1, ONE)?;
+        let _first = account.charge_user(1, ONE)?.settle()?;
 
         assert_eq!(account.charge_nobody(u64::MAX).err(), Some(ENOMEM));
         assert_eq!(account.charge_user(u64::MAX, ONE).err(), Some(edquot()));
@@ -297,7 +266,7 @@ mod tests {
     #[test]
     fn a_lower_limit_keeps_what_is_charged() -> Result {
         let account = Account::of_area(100)?;
-        let _charge = account.charge_user(80, ONE)?;
+        let _charge = account.charge_user(80, ONE)?.settle()?;
 
         account.set_limit(50);
         assert_eq!(account.used(), 80);
@@ -310,17 +279,17 @@ mod tests {
     #[test]
     fn a_user_gets_half_and_another_one_the_rest() -> Result {
         let account = shared(100)?;
-        let first = account.charge_user(30, ONE)?;
-        let _second = account.charge_user(20, ONE)?;
+        let first = account.charge_user(30, ONE)?.settle()?;
+        let _second = account.charge_user(20, ONE)?.settle()?;
 
         assert_eq!(account.charge_user(1, ONE).err(), Some(edquot()));
         assert_eq!(account.used(), 50);
 
-        let _other = account.charge_user(50, ANOTHER)?;
+        let _other = account.charge_user(50, ANOTHER)?.settle()?;
 
         assert_eq!(account.charge_user(1, Uid(3)).err(), Some(ENOMEM));
         drop(first);
-        let _again = account.charge_user(30, ONE)?;
+        let _again = account.charge_user(30, ONE)?.settle()?;
         Ok(())
     }
 
@@ -336,8 +305,8 @@ mod tests {
     #[test]
     fn a_request_that_the_heap_refuses_leaves_the_users_sum_alone() -> Result {
         let account = shared(100)?;
-        let _others = account.charge_nobody(80)?;
-        let _theirs = account.charge_user(10, ONE)?;
+        let _others = account.charge_nobody(80)?.settle()?;
+        let _theirs = account.charge_user(10, ONE)?.settle()?;
 
         assert_eq!(account.charge_user(11, ONE).err(), Some(ENOMEM));
         assert_eq!(account.charge_user(11, ANOTHER).err(), Some(ENOMEM));
@@ -350,11 +319,11 @@ mod tests {
     #[test]
     fn what_is_beyond_a_users_limit_is_not_in_the_users_sum() -> Result {
         let account = shared(100)?;
-        let within = account.charge_user(50, ONE)?;
-        let beyond = account.charge_nobody(10)?;
+        let within = account.charge_user(50, ONE)?.settle()?;
+        let beyond = account.charge_nobody(10)?.settle()?;
 
         drop(within);
-        let _again = account.charge_user(50, ONE)?;
+        let _again = account.charge_user(50, ONE)?.settle()?;
         assert_eq!(account.used(), 60);
         drop(beyond);
         assert_eq!(account.charge_user(1, ONE).err(), Some(edquot()));
@@ -374,7 +343,7 @@ mod tests {
         half.set_limit(80);
         assert_eq!(half.user_limit(), 7);
         assert_eq!(half.charge_user(8, ONE).err(), Some(edquot()));
-        let _charge = half.charge_user(7, ONE)?;
+        let _charge = half.charge_user(7, ONE)?.settle()?;
         Ok(())
     }
 

@@ -100,10 +100,10 @@ impl HeapDevice {
     /// the heap's does. When this returns, the buffer holds all its memory.
     fn allocate(&self, nr_pages: usize, file_flags: u32) -> Result<ARef<DmaBuf>> {
         let bytes = nr_pages as u64 * PAGE_SIZE as u64;
-        let charge = self.account.charge(bytes)?;
+        let claim = self.account.charge(bytes)?;
         let blocks = self.heap.allocate(nr_pages)?;
 
-        Buffer::export(self.export.clone(), blocks, charge, file_flags)
+        Buffer::export(self.export.clone(), blocks, claim.settle()?, file_flags)
     }
 
     /// `DMA_HEAP_IOCTL_ALLOC`. May sleep.
