@@ -52,36 +52,43 @@ impl Runs {
         self.free.len() + self.lent + 2
     }
 
-    /// Takes `nr_pages` pages out of the smallest free run that has them, and of whose nobody else
-    /// has one still. [`Self::places`] must be there.
+    /// Takes `nr_pages` pages out of the smallest free run that has as many in a row of which nobody
+    /// else has one still. Returns [`None`] if [`Self::places`] are not there.
     ///
     /// A page that is broken goes to the area, and the log says so.
-    fn take(&mut self, nr_pages: usize) -> Result<Block<Dirty>> {
+    fn take(&mut self, nr_pages: usize) -> Result<Option<Block<Dirty>>> {
         loop {
+            if self.free.capacity() < self.places() {
+                return Ok(None);
+            }
+
             let runs = self.free.iter().enumerate();
-            let (n, _) = runs
-                .filter(|(_, run)| run.nr_pages() >= nr_pages && !run.is_in_use(nr_pages))
-                .min_by_key(|(_, run)| run.nr_pages())
+            let (n, start, _) = runs
+                .filter_map(|(n, run)| Some((n, run.find_unused(nr_pages)?, run.nr_pages())))
+                .min_by_key(|(.., len)| *len)
                 .ok_or(ENOMEM)?;
-            let run = match self.free.remove(n).map_err(|_| ENOMEM)?.split(nr_pages) {
+            let mut run = self.free.remove(n).map_err(|_| ENOMEM)?;
+
+            // Either is a part of nothing where the run begins or ends with what is taken.
+            run = match run.split(start) {
+                Ok((before, rest)) => self.free.push_within_capacity(before).map(|()| rest)?,
+                Err(run) => run,
+            };
+            run = match run.split(nr_pages) {
                 Ok((run, rest)) => self.free.push_within_capacity(rest).map(|()| run)?,
-                // It is exactly as long.
                 Err(run) => run,
             };
 
             match run.recheck() {
                 Ok(run) => {
                     self.lent += 1;
-                    return Ok(run);
+                    return Ok(Some(run));
                 }
                 Err(unfit) => {
-                    pr_warn!("carveout lost a broken page\n");
+                    pr_warn!("carveout: a page with a hardware fault is not used any more\n");
+                    // A cut takes a place more.
                     for part in unfit.cut_out().into_iter().flatten() {
                         self.put(part);
-                    }
-                    // A cut takes a place more.
-                    if self.free.capacity() < self.places() {
-                        return Err(ENOMEM);
                     }
                 }
             }
@@ -127,16 +134,15 @@ impl Carveout {
             let places = {
                 let mut runs = self.runs.lock();
 
-                if runs.free.capacity() >= runs.places() {
-                    return runs.take(nr_pages);
-                }
                 if spare.capacity() >= runs.places() {
                     let less = core::mem::replace(&mut runs.free, spare);
 
                     for run in less {
                         runs.free.push_within_capacity(run)?;
                     }
-                    return runs.take(nr_pages);
+                }
+                if let Some(run) = runs.take(nr_pages)? {
+                    return Ok(run);
                 }
                 2 * runs.places()
             };

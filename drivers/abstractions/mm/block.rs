@@ -233,16 +233,25 @@ impl<S> Block<Kept<S>> {
         }
     }
 
-    /// Tells whether somebody else holds a reference to one of the first `nr_pages` pages of a run
-    /// of a contiguous area. It may be gone soon.
+    /// Returns the first page from which on there are `nr_pages` in a row to which nobody else holds
+    /// a reference, in a run of a contiguous area. A reference may be gone soon.
     ///
     /// Wraps `page_count()`.
-    pub(crate) fn is_in_use(&self, nr_pages: usize) -> bool {
-        let nr_pages = nr_pages.clamp(1, self.nr_pages());
-        // SAFETY: By the type invariants, the pages are valid.
-        let (alike, ours_alone) = unsafe { page::alike(self.pages.first, nr_pages) };
+    pub(crate) fn find_unused(&self, nr_pages: usize) -> Option<usize> {
+        let nr_pages = nr_pages.max(1);
+        let last = self.nr_pages().checked_sub(nr_pages)?;
+        let mut start = 0;
 
-        !ours_alone || alike < nr_pages
+        while start <= last {
+            // SAFETY: By the type invariants, the pages are valid; so many are left.
+            let (alike, ours_alone) = unsafe { page::alike(self.page(start as u32), nr_pages) };
+
+            if ours_alone && alike == nr_pages {
+                return Some(start);
+            }
+            start += alike;
+        }
+        None
     }
 }
 

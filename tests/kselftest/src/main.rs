@@ -24,6 +24,7 @@ mod faults;
 mod fences;
 mod foreign_access;
 mod graphics;
+mod held_pages;
 mod holders;
 mod importer;
 mod limit_contention;
@@ -87,6 +88,7 @@ const TOPICS: &[Topic] = &[
     ("dirty-tracking", dirty_tracking::TESTS),
     ("pool", pool::TESTS),
     ("pool-eviction", pool_eviction::TESTS),
+    ("held-pages", held_pages::TESTS),
     ("numa", numa::TESTS),
     ("importer", importer::TESTS),
     ("describe", describe::TESTS),

@@ -62,7 +62,7 @@ is "buffers of killed processes are gone" "$(cat "$dir/used")" 0
 dmaheap verify carveout >/run/lab/verify 2>&1
 ok $? "dmaheap verify finds no fault" /run/lab/verify
 insmod /lab/dma_buf_test_importer.ko
-topics=abi,bad-input,permission,mmap,remapping,faults,sharing,zeroing
+topics=abi,bad-input,permission,mmap,remapping,faults,sharing,zeroing,held-pages
 # A kernel that checks the DMA API has remarks on these, which suite.sh declares for
 # the other heaps.
 [ -e "$DMA_API" ] || topics=$topics,importer,coherence
