@@ -29,6 +29,8 @@
 //! On a device that may bounce nothing is kept. A bounce slot is scarce, and one that is kept holds
 //! bytes that were copied at map time: a later sync would write them over newer ones.
 
+mod recut;
+
 use super::{
     demands::Demands,
     idle::Idle,
@@ -152,7 +154,7 @@ impl Attachment {
     ) -> Result<Arc<SgTable<Mapped>>, MapError> {
         let mut tables = self.tables.lock();
 
-        if let Reach::Beyond | Reach::NoDma = tables.reach {
+        if self.is_outdated(&tables, direction) {
             drop(tables);
             self.look_again(resv)?;
             tables = self.tables.lock();
@@ -188,31 +190,6 @@ impl Attachment {
         Ok(table)
     }
 
-    /// Has the table, which could not be mapped as it was, cut for what the device reaches now:
-    /// drivers may set a mask after they have attached, and another driver may set another one.
-    fn look_again(&self, _resv: ResvHeld<'_>) -> Result {
-        let tables = self.tables.lock();
-        let before = tables.reach;
-        // The attachment itself must not keep them: it may outlive the device's use of them.
-        let blocks = tables.unmapped().ok_or(EBUSY)?.blocks().clone();
-
-        drop(tables);
-
-        let reach = Reach::of(&self.device, &blocks);
-
-        if reach == before {
-            return Ok(());
-        }
-        // Without the lock, for which the CPU's brackets wait.
-        let limits = SegmentLimits::of(&self.device, reach);
-        let table = SgTable::new(&self.device, blocks, limits)?;
-        let mut tables = self.tables.lock();
-
-        tables.reach = reach;
-        tables.put_unmapped(table);
-        Ok(())
-    }
-
     /// Maps the idle table.
     fn map_anew(
         &self,
@@ -246,13 +223,6 @@ impl Attachment {
         };
 
         tables.put_mapped(table.clone());
-
-        let demands = Demands::of(&self.device);
-
-        if demands != tables.demands {
-            tables.demands = demands;
-            self.has_news.store(true, Relaxed);
-        }
         self.export.mappings.add(1);
         Ok(table)
     }
@@ -352,6 +322,15 @@ impl Attachment {
     /// Tells whether `device` is the one.
     pub(super) fn is_for(&self, device: &Device) -> bool {
         core::ptr::eq(&*self.device, device)
+    }
+
+    /// Returns how many bytes an importer has mapped in `domain`.
+    pub(super) fn lent_in(&self, domain: DomainId) -> usize {
+        if self.domain_id() == domain && self.tables.lock().is_outstanding() {
+            self.len
+        } else {
+            0
+        }
     }
 
     fn domain_id(&self) -> DomainId {

@@ -17,9 +17,13 @@ use crate::abstractions::{
         BusNotifier,
         Unbinding, //
     },
-    dma::iommu::Domain,
+    dma::iommu::{
+        Domain,
+        DomainId, //
+    },
     uapi::AttachmentDescription, //
 };
+use core::cell::Cell;
 use kernel::{
     device::Device,
     prelude::*,
@@ -273,6 +277,17 @@ impl Attachments {
     /// many there are.
     pub(super) fn tell_seen(&self, told: &mut KVVec<AttachmentDescription>) -> usize {
         self.seen.lock().tell(told)
+    }
+
+    /// Returns how many bytes are mapped in `domain` and in use. May sleep.
+    pub(super) fn lent_in(&self, domain: DomainId) -> usize {
+        let sum = Cell::new(0_usize);
+
+        self.all.for_each(
+            |_| true,
+            |attachment| sum.set(sum.get().saturating_add(attachment.lent_in(domain))),
+        );
+        sum.get()
     }
 
     /// Ends the DMA mappings that are kept and not in use, of those attachments for which `which`

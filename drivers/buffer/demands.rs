@@ -34,6 +34,11 @@ impl Demands {
         }
     }
 
+    /// Tells whether the device's mask is still that one.
+    pub(super) fn has_mask_of(&self, device: &Device) -> bool {
+        self.dma_mask == limits::dma_mask(device)
+    }
+
     /// Tells of them, and of the device's use of a buffer.
     pub(super) fn describe(
         &self,

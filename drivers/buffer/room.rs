@@ -76,6 +76,10 @@ impl Attachments {
     ) -> Result<Arc<SgTable<Mapped>>> {
         let id = domain.id();
 
+        // Where too much is in use, nothing is dropped in vain, and no flush is waited for.
+        if !domain.could_hold_beside(len, self.lent_in(id)) {
+            return Err(MapError::NoAddresses.into());
+        }
         loop {
             // Pieces of addresses may lie apart. Where there is one try only, there should be one
             // piece that is large enough.

@@ -27,6 +27,7 @@
 //! | 22 `STORE_AND_DETACH` | attachment, DMA address, offset in the device, length, nanoseconds | nanoseconds to the end of the detaching, of the transfer |
 //! | 23 `HOLD_PAGE` | mapping, offset | page |
 //! | 24 `LOCKED` | attachment, direction | number of ranges, first 64-bit word |
+//! | 25 `MASK` | DMA mask of the device in software | |
 //!
 //! `LOAD` has an edu device read memory, `STORE` write it. By address they need an IOMMU before the
 //! device, so that they reach nothing but what is mapped for it.
@@ -43,6 +44,8 @@
 //!
 //! `LOCKED` maps an attachment, vmaps its dma-buf, reads a word and undoes both, all while it holds
 //! the dma-buf's lock, as drivers do that have more to do with a buffer than to map it.
+//!
+//! `MASK` is what a driver does that sets the mask of its device after it has attached that.
 //!
 //! What takes a device is done one by one where that is an edu device, and before it loses its
 //! driver. Afterwards it is `ENODEV`, unless attachments stay.
@@ -379,6 +382,7 @@ pub(super) fn run(session: &Session, command: u32, argument: UserPtr) -> Result<
         22 => (words[0], words[1]) = store_and_detach(session, words)?,
         23 => words[0] = session.hold_page(first, second)?,
         24 => (words[0], words[1]) = locked(session, first, direction(second)?)?,
+        25 => session.player()?.software()?.set_mask(first)?,
         _ => return Err(ENOTTY),
     }
 

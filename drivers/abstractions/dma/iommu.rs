@@ -7,7 +7,10 @@
 
 use crate::abstractions::{
     bindings,
-    device::raw_device,
+    device::{
+        has_driver,
+        raw_device, //
+    },
     dma::limits, //
 };
 use core::ptr::NonNull;
@@ -16,6 +19,7 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     time::{
+        delay::fsleep,
         msecs_to_jiffies,
         Delta, //
     }, //
@@ -112,9 +116,16 @@ impl<'a> Domain<'a> {
     }
 
     /// Does that for a device in a lazy domain. Elsewhere it was done when each mapping ended.
+    ///
+    /// The domain of a device that has lost its driver may be exchanged at any time, and is left
+    /// alone: there it waits, for as long as the longest flush takes. May sleep.
     pub(crate) fn flush_if_lazy(device: &Device) {
-        if let Some(domain) = Domain::of(device).filter(Domain::is_lazy) {
-            domain.flush();
+        if has_driver(device) {
+            if let Some(domain) = Domain::of(device).filter(Domain::is_lazy) {
+                domain.flush();
+            }
+        } else if is_behind_iommu(device) {
+            fsleep(Self::flush_time());
         }
     }
 
@@ -134,10 +145,18 @@ impl<'a> Domain<'a> {
     /// Pieces are aligned to their length, rounded up to a power of two, and the first page has no
     /// address (`drivers/iommu/iova.c`).
     pub(crate) fn could_hold(&self, len: usize) -> bool {
-        fits_below(
-            len,
-            limits::last_address(self.device).min(self.aperture_end()),
-        )
+        fits_below(len, self.last_address())
+    }
+
+    /// Tells whether they could have them where `lent` bytes of others have theirs.
+    pub(crate) fn could_hold_beside(&self, len: usize, lent: usize) -> bool {
+        lent.checked_add(len)
+            .and_then(|sum| sum.checked_add(PAGE_SIZE - 1))
+            .is_some_and(|end| end as u64 <= self.last_address())
+    }
+
+    fn last_address(&self) -> u64 {
+        limits::last_address(self.device).min(self.aperture_end())
     }
 
     /// Returns the last address that the domain has at all.

@@ -18,7 +18,8 @@ pub(crate) fn wide(address: impl Into<u64>) -> u64 {
     address.into()
 }
 
-/// Returns the highest address that `device` can put out, or 0 if it does no DMA.
+/// Returns the highest address that `device` can put out, or 0 if it does no DMA. To be called while
+/// an importer attaches or maps.
 pub(crate) fn dma_mask(device: &Device) -> u64 {
     // SAFETY: The device is valid.
     let mask = unsafe { &raw const (*raw_device(device)).dma_mask };
@@ -28,7 +29,8 @@ pub(crate) fn dma_mask(device: &Device) -> u64 {
     if mask.is_null() {
         return 0;
     }
-    // SAFETY: What it leads to is there as long as the device. Drivers write it at any time.
+    // SAFETY: What it leads to is the device's, its parent's or its driver's, and there while an
+    // importer attaches or maps. Drivers write it at any time.
     unsafe { mask.read_volatile() }
 }
 

@@ -17,6 +17,7 @@ use crate::abstractions::{
 use core::ptr::NonNull;
 use kernel::{
     device::Device,
+    dma::DataDirection,
     page::PAGE_SHIFT,
     prelude::*, //
 };
@@ -27,6 +28,14 @@ const MAX_ENTRY_PAGES: usize = u32::MAX as usize >> PAGE_SHIFT;
 /// What `pci_device_add()`, of `drivers/pci/probe.c`, sets as the longest segment of each device.
 const PCI_MAX_SEGMENT: u32 = 65536;
 
+/// Refuses [`DataDirection::None`], with `EINVAL`: the C side takes it for a bug, and stops there.
+pub(crate) fn check_direction(direction: DataDirection) -> Result {
+    match direction {
+        DataDirection::None => Err(EINVAL),
+        _ => Ok(()),
+    }
+}
+
 /// Returns the most bytes of one entry that `device`'s driver asked for, or [`None`].
 ///
 /// A driver that set nothing gets no limit, although `dma_get_max_seg_size()` says 64 KiB then:
@@ -36,7 +45,7 @@ pub(crate) fn max_segment(device: &Device) -> Option<usize> {
     let dev = raw_device(device);
     let parameters = parameters(device)?.as_ptr();
 
-    // SAFETY: They are there as long as the device.
+    // SAFETY: They are there while an importer attaches or maps.
     let max_segment = unsafe { &raw const (*parameters).max_segment_size };
     // SAFETY: As above. Drivers write it at any time.
     let max_segment = unsafe { max_segment.read_volatile() };
@@ -54,7 +63,7 @@ pub(crate) fn max_segment(device: &Device) -> Option<usize> {
 /// [`None`] if any may be.
 pub(crate) fn boundary_mask(device: &Device) -> Option<usize> {
     let parameters = parameters(device)?.as_ptr();
-    // SAFETY: They are there as long as the device.
+    // SAFETY: They are there while an importer attaches or maps.
     let mask = unsafe { &raw const (*parameters).segment_boundary_mask };
     // SAFETY: As above. Drivers write it at any time.
     let mask = unsafe { mask.read_volatile() };
@@ -62,7 +71,8 @@ pub(crate) fn boundary_mask(device: &Device) -> Option<usize> {
     Some(mask).filter(|&mask| mask != 0 && mask != usize::MAX)
 }
 
-/// Returns what the driver, or the bus, has set of that.
+/// Returns what the driver, or the bus, has set of that. To be called while an importer attaches or
+/// maps: then what it leads to is there, be it the driver's own or a parent's.
 fn parameters(device: &Device) -> Option<NonNull<bindings::device_dma_parameters>> {
     // SAFETY: The device is valid.
     let parameters = unsafe { &raw const (*raw_device(device)).dma_parms };

@@ -218,7 +218,7 @@ impl SgTable<Unmapped> {
         mut this: UnmappedTable,
         direction: DataDirection,
     ) -> Result<Arc<SgTable<Mapped>>, (Error, UnmappedTable)> {
-        if dma_mask(&this.device) == 0 {
+        if dma_mask(&this.device) == 0 || segments::check_direction(direction).is_err() {
             return Err((EINVAL, this));
         }
 

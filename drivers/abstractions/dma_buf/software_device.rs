@@ -56,7 +56,8 @@ pub(crate) struct SoftwareDevice {
     parameters: Opaque<bindings::device_dma_parameters>,
 }
 
-// SAFETY: The settings are written once, before anybody else has the value.
+// SAFETY: The settings are written before anybody else has the value; but for the mask, which
+// drivers and the kernel write and read without a lock, as a whole.
 unsafe impl Send for SoftwareDevice {}
 
 // SAFETY: As for `Send`.
@@ -102,6 +103,23 @@ impl SoftwareDevice {
                 },
             ),
         })
+    }
+
+    /// Sets the highest address that the device can put out, whatever the kernel thinks of it.
+    ///
+    /// Returns `EINVAL` for a device without DMA, and for none.
+    pub(crate) fn set_mask(&self, mask: u64) -> Result {
+        let dev = raw_device(self.device());
+        // SAFETY: By the type invariants, the field is written before anybody has the value, and
+        // when it goes.
+        let place = unsafe { (*dev).dma_mask };
+
+        if place.is_null() || mask == 0 {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the type invariants, it points into the value. Others read it at any time.
+        unsafe { place.write_volatile(mask) };
+        Ok(())
     }
 
     /// Returns the device.

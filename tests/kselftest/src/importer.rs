@@ -46,6 +46,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a device that reaches nothing attaches, and map is EBUSY",
         small_mask,
     ),
+    (
+        "a device whose mask changes gets what it reaches by then",
+        other_mask,
+    ),
     ("importers that hold the buffer's lock map and vmap", locked),
     ("detaching waits for the last unmap", detach_first),
     ("closing the importer releases everything", close_all),
@@ -390,6 +394,31 @@ fn small_mask(target: &Target) -> TestResult {
         attachment.release()?;
         drop(buffer);
         target.expect_used(used)?;
+        Ok(Pass)
+    })
+}
+
+fn other_mask(target: &Target) -> TestResult {
+    if !target.is_ours() {
+        return skip("on the kernel's own heaps, to map beyond the DMA mask is a kernel warning");
+    }
+    device::with_any(|importer| {
+        let (buffer, pattern) = target.filled(LARGE)?;
+        let attachment = importer.attach(&buffer)?;
+        let map = || errno(attachment.map(Direction::ToDevice));
+        // Once before anything was mapped, and once when a mapping may be kept.
+        for _ in 0..2 {
+            importer.set_mask(0xffff)?;
+            equal("beyond the mask", map().map(drop), Err(Errno::BUSY))?;
+            importer.set_mask(u64::MAX)?;
+            match map() {
+                Ok(mapping) => {
+                    device_reads(&mapping, &buffer, pattern)?;
+                    mapping.release()?;
+                }
+                Err(errno) => return fail(format!("within the mask, mapping gave {errno}")),
+            }
+        }
         Ok(Pass)
     })
 }

@@ -3,6 +3,7 @@
 //! A map that cannot succeed: it fails soon, and nobody waits for it meanwhile.
 
 use crate::Test;
+use crate::device;
 use crate::edu::FLUSH;
 use crate::mapping_cache;
 use crate::outcome::Failure;
@@ -10,8 +11,10 @@ use crate::outcome::Outcome::Pass;
 use crate::outcome::TestResult;
 use crate::outcome::errno;
 use crate::outcome::fail;
+use crate::outcome::skip;
 use crate::patience::ample;
 use crate::target::Target;
+use crate::target::page;
 use dma_heap::Buffer;
 use dma_heap::Errno;
 use dma_heap::Heap;
@@ -28,16 +31,29 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-pub(crate) const TESTS: &[Test] = &[(
-    "a map for which there are no addresses fails at once",
-    fails_at_once,
-)];
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "a map for which there are no addresses fails at once",
+        fails_at_once,
+    ),
+    (
+        "a map for which there is no bounce buffer fails at once",
+        fails_to_bounce_at_once,
+    ),
+];
+
+/// What a mapping of which is kept, and is too small to make room for another.
+const SMALL: u64 = 64 << 10;
 
 /// Between two maps and between two polls, so that they meet by chance.
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// Maps that are tried.
 const TRIES: usize = 100;
+
+/// What any bounce buffer holds in one piece, and how many pieces it has at most.
+const BOUNCED: u64 = 256 << 10;
+const MOST_PIECES: usize = 4096;
 
 /// How often the buffer is polled meanwhile.
 const POLLS: usize = 1000;
@@ -81,12 +97,19 @@ fn fails_at_once(target: &Target) -> TestResult {
             }
         };
 
-        // Nothing that a device elsewhere keeps is of any help.
+        // What is kept is of no help: here it is too small, where all the rest is in use, and
+        // elsewhere it has addresses of its own.
+        let (small, _) = target.filled(SMALL)?;
+        let near = edu.attach(&small)?;
+        near.map(Direction::Both)?.release()?;
         let other = Importer::with_device(DeviceSettings::default())?;
         let elsewhere = other.attach(&buffer)?;
         elsewhere.map(Direction::Both)?.release()?;
         let before = cache.mappings()?;
-        let keep = || -> Result<(), Failure> { Ok(elsewhere.map(Direction::Both)?.release()?) };
+        let keep = || -> Result<(), Failure> {
+            near.map(Direction::Both)?.release()?;
+            Ok(elsewhere.map(Direction::Both)?.release()?)
+        };
         let mut ours = Duration::MAX;
         let mut strikes = 0;
         let mut is_in_time = false;
@@ -94,7 +117,7 @@ fn fails_at_once(target: &Target) -> TestResult {
         while begin.elapsed() < ample(WAIT) {
             let (times, polls) = while_polled(&buffer, || {
                 keep()?;
-                failing(&full)
+                failing(&full, Errno::NOMEM)
             })?;
             // A machine that has other work may stop who has the lock: then polls
             // are late beside maps that succeed as well, and this says nothing.
@@ -103,7 +126,7 @@ fn fails_at_once(target: &Target) -> TestResult {
                 keep()?;
                 Ok(Duration::ZERO)
             })?;
-            cache.expect("of a device elsewhere", before, 0, 0)?;
+            cache.expect("of what cannot help", before, 0, 0)?;
             ours = ours.min(median(times));
             match lateness(&polls) {
                 None => {
@@ -124,19 +147,60 @@ fn fails_at_once(target: &Target) -> TestResult {
             return fail("the machine is too busy: polls are late beside any map");
         }
 
-        let theirs = kernels_own(target, edu)?;
-        let most = if is_lazy()? {
-            LAZY
-        } else {
-            STRICT.max(5 * theirs.unwrap_or_default())
-        };
-        println!("# a failing map takes {ours:?}, with the kernel's own heap {theirs:?}");
-        if ours > ample(most) {
-            return fail(format!(
-                "a map that fails takes {ours:?}, with the kernel's own heap {theirs:?}"
-            ));
+        in_time(ours, kernels_own(target, edu, Errno::NOMEM)?, is_lazy()?)
+    })
+}
+
+/// Judges how long a failing map takes, beside what it takes with the kernel's own heap.
+fn in_time(ours: Duration, theirs: Option<Duration>, is_lazy: bool) -> TestResult {
+    let most = if is_lazy {
+        LAZY
+    } else {
+        STRICT.max(5 * theirs.unwrap_or_default())
+    };
+    let what = format!("a failing map takes {ours:?}, with the kernel's own heap {theirs:?}");
+    println!("# {what}");
+    if ours > ample(most) {
+        return fail(what);
+    }
+    Ok(Pass)
+}
+
+fn fails_to_bounce_at_once(target: &Target) -> TestResult {
+    if !target.is_ours() {
+        return skip("the kernel's own heaps keep no mappings");
+    }
+    if !device::all_bounce()? {
+        return skip("not every device bounces here");
+    }
+    device::with_edu(|edu| {
+        // All of the bounce buffer, by ever smaller pieces.
+        let buffers = [mapping_cache::PIECE, BOUNCED, page()]
+            .into_iter()
+            .map(|size| Ok(target.filled(size)?.0))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let mut mappings = Vec::new();
+        for buffer in &buffers {
+            while mappings.len() < MOST_PIECES {
+                let attachment = edu.attach(buffer)?;
+                match errno(attachment.map(Direction::Both)) {
+                    Ok(mapping) => mappings.push(mapping),
+                    Err(Errno::IO) => break,
+                    Err(errno) => return fail(format!("mapping gave {errno}")),
+                }
+            }
         }
-        Ok(Pass)
+        if mappings.len() == MOST_PIECES {
+            return fail("the bounce buffer does not end");
+        }
+        let Some(large) = buffers.first() else {
+            return fail("there is no buffer");
+        };
+        let attachment = edu.attach(large)?;
+        let times = (0..TRIES)
+            .map(|_| failing(&attachment, Errno::IO))
+            .collect::<Result<_, _>>()?;
+        in_time(median(times), kernels_own(target, edu, Errno::IO)?, false)
     })
 }
 
@@ -172,10 +236,10 @@ fn while_polled(
     })
 }
 
-/// How long a map takes that fails.
-fn failing(attachment: &Attachment<'_>) -> Result<Duration, Failure> {
+/// How long a map takes that fails with `expected`.
+fn failing(attachment: &Attachment<'_>, expected: Errno) -> Result<Duration, Failure> {
     match attachment.try_map(Direction::Both)? {
-        (Some(Errno::NOMEM), time) => Ok(time),
+        (Some(errno), time) if errno == expected => Ok(time),
         (errno, _) => fail(format!("a map without addresses gave {errno:?}")),
     }
 }
@@ -217,7 +281,11 @@ fn is_late(poll: Duration) -> bool {
 
 /// How long the same takes with a buffer of the kernel's own system heap, where
 /// there is one.
-fn kernels_own(target: &Target, edu: &Importer) -> Result<Option<Duration>, Failure> {
+fn kernels_own(
+    target: &Target,
+    edu: &Importer,
+    expected: Errno,
+) -> Result<Option<Duration>, Failure> {
     let Some(name) = target.name().strip_suffix("-pooled") else {
         return Ok(None);
     };
@@ -227,7 +295,7 @@ fn kernels_own(target: &Target, edu: &Importer) -> Result<Option<Duration>, Fail
     let buffer = heap.alloc(mapping_cache::PIECE)?;
     let attachment = edu.attach(&buffer)?;
     let times = (0..TRIES)
-        .map(|_| failing(&attachment))
+        .map(|_| failing(&attachment, expected))
         .collect::<Result<_, _>>()?;
     Ok(Some(median(times)))
 }

@@ -12,6 +12,6 @@ for heap in $(own_heaps | grep -v carveout); do
 	run_test "kselftest-28-bits-$heap" 300 dmaheap-kselftest --only=mapping-cache,edu,unbinding,map-failure "$heap"
 done
 expect_faults_of_edu
-run_test kselftest-28-bits-carveout 300 dmaheap-kselftest --only=edu carveout
+run_test kselftest-28-bits-carveout 300 dmaheap-kselftest --only=edu,held-pages carveout
 rmmod dma_buf_test_importer
 unload_module

@@ -39,6 +39,7 @@ mod action {
     pub(super) const MAP: &str = "map a buffer for a device";
     pub(super) const READ: &str = "read a buffer";
     pub(super) const HOLD: &str = "hold a page of a buffer";
+    pub(super) const MASK: &str = "set a device's DMA mask";
     pub(super) const KEEP: &str = "have attachments stay";
     pub(super) const WRITE: &str = "write a buffer";
 }
@@ -202,6 +203,17 @@ impl Importer {
         self.0
             .run(command, words)
             .map_err(|errno| Error::Importer { action, errno })
+    }
+
+    /// Has the device in software put out other addresses from now on, as a
+    /// driver does that sets a DMA mask after it has attached a buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Importer`], with EINVAL for a device that does no DMA.
+    pub fn set_mask(&self, mask: u64) -> Result<(), Error> {
+        self.run(action::MASK, Command::Mask, [mask, 0, 0, 0, 0, 0])?;
+        Ok(())
     }
 
     /// Makes the device.

@@ -39,6 +39,7 @@ pub(crate) enum Command {
     StoreAndDetach = 22,
     HoldPage = 23,
     Locked = 24,
+    Mask = 25,
 }
 
 /// What a transfer goes through.
