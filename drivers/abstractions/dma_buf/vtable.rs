@@ -47,7 +47,15 @@ fn direction(raw: bindings::dma_data_direction) -> Result<DataDirection> {
 pub(super) struct Vtable<T: Exporter>(PhantomData<T>);
 
 impl<T: Exporter> Vtable<T> {
-    pub(super) const OPS: bindings::dma_buf_ops = bindings::dma_buf_ops {
+    pub(super) const OPS: bindings::dma_buf_ops = {
+        assert!(
+            T::HAS_VMAP == T::HAS_VUNMAP,
+            "what is mapped must be unmapped"
+        );
+        Self::ALL
+    };
+
+    const ALL: bindings::dma_buf_ops = bindings::dma_buf_ops {
         attach: Some(Self::attach),
         detach: Some(Self::detach),
         map_dma_buf: Some(Self::map_dma_buf),
@@ -322,7 +330,10 @@ impl<T: Exporter> Vtable<T> {
         // SAFETY: The core holds `resv` during the call.
         let resv = unsafe { Self::resv(dma_buf) };
 
-        if let Some(mapping) = exported.vmap.lock().take() {
+        // Without the lock of the place, which `resv` keeps as it is.
+        let mapping = exported.vmap.lock().take();
+
+        if let Some(mapping) = mapping {
             exported.exporter.vunmap(mapping, resv);
         }
         // SAFETY: `map` is the caller's, who expects it to be cleared.

@@ -30,7 +30,7 @@ use kernel::{
 };
 
 /// Work that comes in portions.
-pub(crate) trait Background: Send + Sync {
+pub(crate) trait Background: Send + Sync + 'static {
     /// Does a portion, of a few milliseconds at most. May sleep.
     ///
     /// Returns after what time to go on, or [`None`] if there is nothing to do before the next call
@@ -134,8 +134,13 @@ impl<T: Background> Worker<T> {
     ///
     /// Wraps `kthread_mod_delayed_work()`.
     pub(crate) fn go_on_within(&self, delay: Delta) {
-        if !self.asked.is_due() {
-            self.go_on_in(jiffies::from_delta(delay));
+        if self.asked.is_due() {
+            return;
+        }
+        self.go_on_in(jiffies::from_delta(delay));
+        // Whoever hurried it meanwhile was before this, or sees to it after.
+        if self.asked.is_hurried() {
+            self.go_on_in(0);
         }
     }
 

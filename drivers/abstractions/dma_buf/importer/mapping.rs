@@ -7,7 +7,10 @@ use super::{
     Attachment,
     Importing, //
 };
-use crate::abstractions::bindings;
+use crate::abstractions::{
+    bindings,
+    dma::segments, //
+};
 use core::ptr::NonNull;
 use kernel::{
     device::Device,
@@ -41,7 +44,8 @@ unsafe impl Sync for MappedAttachment {}
 impl MappedAttachment {
     /// Maps the whole buffer. Wraps `dma_buf_map_attachment_unlocked()`. May sleep.
     ///
-    /// Returns `EINVAL` if another device is attached; else fails as the exporter does.
+    /// Returns `EINVAL` if another device is attached, and for no direction; else fails as the
+    /// exporter does.
     pub(crate) fn new(
         attachment: Arc<Attachment>,
         device: &dyn Importing,
@@ -57,6 +61,7 @@ impl<A: Attached> MappedAttachment<A> {
         device: &dyn Importing,
         direction: DataDirection,
     ) -> Result<Self> {
+        segments::check_direction(direction)?;
         if !attached.attachment().is_of(device.device()) {
             return Err(EINVAL);
         }
@@ -87,7 +92,7 @@ impl<A: Attached> MappedAttachment<A> {
     }
 
     /// Returns the table that was lent.
-    fn table(&self) -> &SGTable {
+    pub(crate) fn table(&self) -> &SGTable {
         // SAFETY: By the type invariant, it is valid, and nobody changes a table that is lent.
         unsafe { SGTable::from_raw(self.table.as_ptr()) }
     }

@@ -30,12 +30,16 @@ use crate::abstractions::{
         raw_device,
         while_bound::OrphanDevice, //
     },
+    dma::segments,
     dma_buf::{
         resv::ResvGuard,
         DmaBuf, //
     }, //
 };
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     device::{
         Bound,
@@ -77,7 +81,7 @@ pub(crate) trait OfDmaBuf: private::Sealed {
 
 impl private::Sealed for Arc<Attachment> {}
 impl private::Sealed for ARef<DmaBuf> {}
-impl private::Sealed for &LockedAttachment<'_> {}
+impl private::Sealed for UnderLock<'_> {}
 
 impl Attached for Arc<Attachment> {
     const IS_LOCKED: bool = false;
@@ -87,11 +91,11 @@ impl Attached for Arc<Attachment> {
     }
 }
 
-impl Attached for &LockedAttachment<'_> {
+impl Attached for UnderLock<'_> {
     const IS_LOCKED: bool = true;
 
     fn attachment(&self) -> &Attachment {
-        self.attachment
+        &self.attachment
     }
 }
 
@@ -103,7 +107,7 @@ impl OfDmaBuf for ARef<DmaBuf> {
     }
 }
 
-impl OfDmaBuf for &LockedAttachment<'_> {
+impl OfDmaBuf for UnderLock<'_> {
     const IS_LOCKED: bool = true;
 
     fn dma_buf(&self) -> &DmaBuf {
@@ -179,7 +183,7 @@ impl Attachment {
     ///
     /// A task that has that of another dma-buf must not call it: the order is by tickets
     /// (`struct ww_acquire_ctx`), which nothing here needs.
-    pub(crate) fn lock(&self) -> LockedAttachment<'_> {
+    pub(crate) fn lock(self: &Arc<Self>) -> LockedAttachment<'_> {
         LockedAttachment {
             attachment: self,
             _resv: self.dma_buf.lock_resv(),
@@ -200,11 +204,28 @@ impl Drop for Attachment {
 
 /// An attachment to a dma-buf whose lock is held.
 pub(crate) struct LockedAttachment<'a> {
-    attachment: &'a Attachment,
+    attachment: &'a Arc<Attachment>,
     _resv: ResvGuard<'a>,
 }
 
+/// An attachment that is used while `'a`'s lock is held.
+///
+/// It is counted, so that one that is forgotten keeps the attachment, and the dma-buf: the C side
+/// must not see the end of either before that of a mapping. The last one to let go it never is,
+/// since [`LockedAttachment`] borrows another.
+pub(crate) struct UnderLock<'a> {
+    attachment: Arc<Attachment>,
+    _lock: PhantomData<&'a LockedAttachment<'a>>,
+}
+
 impl LockedAttachment<'_> {
+    fn under_lock(&self) -> UnderLock<'_> {
+        UnderLock {
+            attachment: self.attachment.clone(),
+            _lock: PhantomData,
+        }
+    }
+
     /// Maps the whole buffer. Wraps `dma_buf_map_attachment()`. May sleep.
     ///
     /// Fails as [`MappedAttachment::new`] does.
@@ -212,15 +233,15 @@ impl LockedAttachment<'_> {
         &self,
         device: &dyn Importing,
         direction: DataDirection,
-    ) -> Result<MappedAttachment<&Self>> {
-        MappedAttachment::of(self, device, direction)
+    ) -> Result<MappedAttachment<UnderLock<'_>>> {
+        MappedAttachment::of(self.under_lock(), device, direction)
     }
 
     /// Maps the whole buffer into kernel addresses. Wraps `dma_buf_vmap()`. May sleep.
     ///
     /// Fails as [`VmappedDmaBuf::new`] does.
-    pub(crate) fn vmap(&self) -> Result<VmappedDmaBuf<&Self>> {
-        VmappedDmaBuf::of(self)
+    pub(crate) fn vmap(&self) -> Result<VmappedDmaBuf<UnderLock<'_>>> {
+        VmappedDmaBuf::of(self.under_lock())
     }
 }
 
@@ -232,13 +253,19 @@ impl DmaBuf {
     }
 
     /// Announces an access by the CPU. Wraps `dma_buf_begin_cpu_access()`. May sleep.
+    ///
+    /// Returns `EINVAL` for no direction.
     pub(crate) fn begin_cpu_access(&self, direction: DataDirection) -> Result {
+        segments::check_direction(direction)?;
         // SAFETY: The dma-buf is valid.
         to_result(unsafe { bindings::dma_buf_begin_cpu_access(self.as_raw(), direction.into()) })
     }
 
     /// Announces the end of an access by the CPU. Wraps `dma_buf_end_cpu_access()`. May sleep.
+    ///
+    /// Returns `EINVAL` for no direction.
     pub(crate) fn end_cpu_access(&self, direction: DataDirection) -> Result {
+        segments::check_direction(direction)?;
         // SAFETY: The dma-buf is valid.
         to_result(unsafe { bindings::dma_buf_end_cpu_access(self.as_raw(), direction.into()) })
     }

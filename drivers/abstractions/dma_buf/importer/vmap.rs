@@ -124,7 +124,7 @@ impl<D: OfDmaBuf> VmappedDmaBuf<D> {
     }
 
     /// Sums up the 64-bit words in `len` bytes, from byte `offset` on. Returns `EINVAL` for a range
-    /// that is not in the buffer, or not of whole words.
+    /// that is not in the buffer, or not of whole words at addresses of words.
     pub(crate) fn sum(&self, offset: usize, len: usize) -> Result<u64> {
         const WORD: usize = size_of::<u64>();
 
@@ -134,11 +134,15 @@ impl<D: OfDmaBuf> VmappedDmaBuf<D> {
 
         let words = self.address(offset, len)?.cast::<u64>();
 
+        // Not each exporter's mapping begins with a page.
+        if !words.is_aligned() {
+            return Err(EINVAL);
+        }
         Ok((0..len / WORD).fold(0, |sum: u64, index| {
             // SAFETY: The range is mapped.
             let word = unsafe { words.add(index) };
 
-            // SAFETY: As above, from a page's beginning on, and so aligned.
+            // SAFETY: As above, and aligned.
             sum.wrapping_add(unsafe { word.read_volatile() })
         }))
     }
