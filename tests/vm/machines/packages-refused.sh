@@ -4,4 +4,4 @@
 
 # shellcheck source=tests/vm/lib/packages.sh
 . /lab/lib/packages.sh
-run_test signature-refused 300 sh /lab/packages/signature-refused.sh
+run_test signature-refused 900 sh /lab/packages/signature-refused.sh

@@ -20,4 +20,6 @@ is "nothing is missing" "$(ls /var/lib/rust-dma-heap)" kdir
 # A machine that loses them (doctor.sh) has no repository.
 mkdir -p /var/cache/headers/debs
 cp "/srv/repository/debs/linux-headers-${OLD}_"*.deb /var/cache/headers/debs/
+# apt has kept links to these.
+cp -p /srv/repository/Packages /srv/repository/Release /var/cache/headers/
 finish

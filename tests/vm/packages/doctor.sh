@@ -16,7 +16,7 @@ as_patient() { runuser -l patient -c "$1" </dev/null; }
 # ill TEXT PART: doctor says PART of a problem. Its command is in $remedy.
 ill() {
 	as_patient 'dmaheap doctor' >$said 2>&1
-	[ $? -eq 1 ] && sed -n "/^problem .*$2/ { n; s/^ *//p }" $said >$remedy && [ -s $remedy ]
+	[ $? -eq 1 ] && sed -n "\|^problem .*$2| { n; s/^ *//p }" $said >$remedy && [ -s $remedy ]
 	ok $? "$1"
 }
 
@@ -55,7 +55,7 @@ modprobe -r rust_dma_heap
 version=$(dpkg-query -W -f '${Version}' rust-dma-heap-dkms)
 dkms uninstall -m rust-dma-heap -v "$version" -k "$release" >$try_log 2>&1
 ok $? "DKMS takes the module away" $try_log
-apt_run "so are the kernel's headers" purge "linux-headers-$release"
+apt_run "the kernel's headers are removed" purge "linux-headers-$release"
 ill "a kernel without headers" "the headers of the kernel $release are not installed"
 # What chroot-install.sh has left there, under the name that apt has for it.
 mount --bind /var/cache/headers /srv/repository
@@ -64,6 +64,10 @@ as_patient "bash -ex $remedy" >$try_log 2>&1
 ok $? "gets them: $(cat $remedy)" $try_log
 umount /srv/repository
 is "and DKMS installs the module" "$(dkms_status "$release")" installed
+# It is loaded at once.
+udevadm settle
+! loaded || modprobe -r rust_dma_heap
+udevadm settle
 ill "which is not loaded yet" "is installed .*, but not loaded"
 mends "and is now"
 finish

@@ -224,8 +224,8 @@ fn no_contiguous_area() -> Result {
     machine.remove("sys/kernel/mm/cma")?;
     machine.write("proc/cmdline", "quiet\n")?;
     machine.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"quiet\"\n")?;
-    let remedy = "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&cma=64M /' /etc/default/grub && sudo \
-                  update-grub && sudo reboot";
+    let remedy = "echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX cma=64M\"' | sudo tee \
+                  /etc/default/grub.d/cma.cfg && sudo update-grub && sudo reboot";
     has_one(&machine, "areas", "boot with cma=64M or more", remedy)
 }
 
