@@ -16,7 +16,8 @@ from pathlib import Path
 
 from lab.kernels import ARCHES, GCC, InTree, Kernel, Uml
 from lab.results import Results
-from lab.steps import BUILD, CACHE, DRY, GUEST, SRC, SUITE, Log, digest, lanes, output, say, step
+from lab.steps import (BUILD, CACHE, DRY, GUEST, SRC, SUITE, LabError, Log, digest, lanes,
+                       output, say, step)
 
 MODULE, IMPORTER, SELFTEST = "rust_dma_heap", "dma_buf_test_importer", "dmabuf-heap"
 C_HEAPS = ("dma-heap", "system_heap", "cma_heap")
@@ -72,7 +73,11 @@ def build_programs(log: Log, target: str, out: Path, packages: tuple[str, ...],
     words = [word for name in packages for word in ("--package", name)]
     cargo(log, target, "build", "--release", "--locked", "--offline", *words, "--bins")
     for name in packages:
-        shutil.copy(cargo_target() / target / "release" / name, out / rename.format(name))
+        built = cargo_target() / target / "release" / name
+        shutil.copy(built, out / rename.format(name))
+        if name == "dmaheap" and built.stat().st_size >= 6 << 20:
+            raise LabError(f"{built} has {built.stat().st_size} bytes.",
+                           "It is to stay below 6 MiB, for small boards.")
 
 
 def cargo_tests(results: Results, *words: str) -> None:

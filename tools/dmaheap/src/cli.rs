@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// attributes: "-" means unknown. Sizes are rounded down to one decimal;
     /// --json prints them in bytes.
     List(ListOptions),
-    /// Show where the names lead that programs look for
+    /// Show which heap each compatible name leads to
     ///
     /// Programs were written for heaps of other names: linux,cma, reserved,
     /// vidbuf_cached and so on. For each of these that is known on this board,
@@ -78,8 +78,8 @@ pub(crate) enum Command {
     ///
     /// Addresses and IOMMU are in sysfs for PCI devices. The rest is known of devices
     /// that were attached to a buffer since the module was loaded: "unknown: attach
-    /// once" means to run a program that uses the device. "perhaps" means that it
-    /// depends on what is unknown. No device says whether it takes more than one
+    /// once" means to run a program that uses the device. "perhaps" means that not all
+    /// demands are known yet. No device says whether it takes more than one
     /// physically contiguous range; behind an IOMMU each takes any.
     Which(WhichOptions),
     /// Write down what a bug report needs
@@ -93,7 +93,7 @@ pub(crate) enum Command {
     ///
     /// Sizes take units (512M), user_limit also a part of the limit (50%), times as
     /// well (5s). Until the module is loaded again, or with --save for good: what is
-    /// saved stands in /etc/rust-dma-heap/settings.saved and counts more than lines in
+    /// saved stands in /etc/rust-dma-heap/settings.saved and takes precedence over
     /// /etc/rust-dma-heap/settings. Needs root.
     Set(SetOptions),
     /// Say whether this machine can have the module's heaps, and what to do
@@ -149,7 +149,7 @@ pub(crate) enum Command {
     /// Needs root, and for vmap, metadata, map and frame the module
     /// dma_buf_test_importer.
     Bench(BenchOptions),
-    /// Print what makes a shell complete heaps, options and commands
+    /// Print a completion script: heaps, options and commands
     ///
     /// The packages install it. By hand, for bash: dmaheap completions bash >
     /// ~/.local/share/bash-completion/completions/dmaheap
@@ -244,7 +244,7 @@ pub(crate) struct HoldersOptions {
     /// number or name) or exporter (of a heap: its name)
     #[arg(value_name = "PID|INODE|NAME")]
     pub(crate) who: Option<String>,
-    /// What has a line of its own
+    /// Group rows by
     #[arg(long, value_enum, default_value_t = HoldersView::Process)]
     pub(crate) by: HoldersView,
     /// Print JSON
@@ -274,7 +274,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = format!("{TOP_EXAMPLES}\n\n{EXIT_STATUS}"))]
 pub(crate) struct TopOptions {
-    /// Look again when so much has passed
+    /// Refresh interval
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
     pub(crate) delay: Duration,
     /// List buffers, not processes
@@ -430,7 +430,7 @@ Examples:
 pub(crate) struct BenchOptions {
     /// Heaps of the module, each beside the kernel's of that name without
     /// "-pooled" if there is one, or pairs OURS=KERNEL [default: all of the module]
-    #[arg(value_name = "HEAP")]
+    #[arg(value_name = "HEAP", add = ArgValueCandidates::new(heaps))]
     pub(crate) heaps: Vec<String>,
     /// Measure only these operations
     #[arg(

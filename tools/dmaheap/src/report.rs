@@ -65,9 +65,19 @@ fn section(text: &mut String, title: &str, body: &str) {
     );
 }
 
-/// The heaps, with all that `dmaheap list --json` has.
+/// The heaps, with what `dmaheap list --json` has but the names of users and groups, which may be
+/// people's.
 fn heaps() -> String {
-    let text = list::rows(&[]).and_then(|rows| Ok(serde_json::to_string_pretty(&rows)?));
+    let text = list::rows(&[]).and_then(|rows| {
+        let mut rows = serde_json::to_value(&rows)?;
+        for row in rows.as_array_mut().into_iter().flatten() {
+            if let Some(row) = row.as_object_mut() {
+                row.remove("owner");
+                row.remove("group");
+            }
+        }
+        Ok(serde_json::to_string_pretty(&rows)?)
+    });
     text.unwrap_or_else(|error| format!("{error:#}"))
 }
 

@@ -27,7 +27,9 @@ pub(crate) fn run(options: &SetOptions) -> anyhow::Result<Outcome> {
     let heap = counters::find(&ours, &options.heap)?;
     settings::set(heap, &settings)?;
     if options.save {
-        settings::save(&heap.name, &options.settings)?;
+        // For the heap by whatever name it has: where the kernel has one of its own, or not.
+        let name = heap.name.strip_suffix("-pooled").unwrap_or(&heap.name);
+        settings::save(name, &options.settings)?;
     }
     Ok(Outcome::Good)
 }

@@ -91,3 +91,13 @@ fn without_a_heap_json_says_so() -> io::Result<()> {
     assert!(error.is_some_and(|it| it.contains("modprobe rust_dma_heap")));
     Ok(())
 }
+
+/// For who has it in a script or a prompt.
+#[test]
+fn it_takes_no_time() -> io::Result<()> {
+    let mut times = machine()?.times(100, &["list"])?;
+    times.sort_unstable();
+    assert_eq!(times.len(), 100);
+    assert!(times.get(50) < Some(&10_000), "microseconds: {times:?}");
+    Ok(())
+}

@@ -155,9 +155,14 @@ impl Table {
 impl Line {
     fn lead(&self, heaps: &[Candidate]) -> Lead {
         let mut unlike = None;
+        let mut promises = self.promises;
+        // Programs take no care of caches then, whatever the line says.
+        if self.name.ends_with("-uncached") {
+            promises.cacheable = Some(false);
+        }
         for wanted in &self.heaps {
             for heap in heaps.iter().filter(|heap| heap.is_called(wanted)) {
-                if self.promises.are_kept_by(&heap.attributes) {
+                if promises.are_kept_by(&heap.attributes) {
                     return Lead::To(heap.name.clone());
                 }
                 unlike = unlike.or(Some(heap.name.clone()));
@@ -235,16 +240,21 @@ mod tests {
             ))
         };
         let lead_to = |name, heaps: &[_]| lead("", rock, name, heaps);
-        assert_eq!(lead_to("cma-uncached", &usual()), none(&["cma-uncached"]));
+        assert_eq!(
+            lead_to("cma-uncached", &usual()),
+            none(&["default_cma_region-uncached"])
+        );
         assert_eq!(
             lead_to("system-uncached", &usual()),
             none(&["system-uncached"])
         );
         // Whatever somebody writes.
-        assert_eq!(
-            lead("* x-uncached system uncached", rock, "x-uncached", &usual()),
-            Some(Lead::Unlike("system-pooled".into()))
-        );
+        for line in ["* x-uncached system uncached", "* x-uncached system"] {
+            assert_eq!(
+                lead(line, rock, "x-uncached", &usual()),
+                Some(Lead::Unlike("system-pooled".into()))
+            );
+        }
         let uncached = [heap("system-uncached", false, false)];
         assert_eq!(lead_to("system-uncached", &uncached), to("system-uncached"));
     }

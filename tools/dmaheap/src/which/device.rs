@@ -89,7 +89,9 @@ fn folder(asked: &str) -> Option<PathBuf> {
     let path = Path::new(asked);
     if let Ok(file) = fs::metadata(path) {
         if file.is_dir() {
-            return fs::canonicalize(path).ok();
+            // Each device has one.
+            let folder = fs::canonicalize(path).ok()?;
+            return folder.join("uevent").exists().then_some(folder);
         }
         let class = match file.file_type() {
             kind if kind.is_char_device() => "char",

@@ -22,6 +22,8 @@ use verdict::Verdict;
 #[derive(Debug, Serialize)]
 struct Choice {
     heap: String,
+    #[serde(skip)]
+    is_contiguous: bool,
     /// The worst of them.
     #[serde(flatten)]
     verdict: Verdict,
@@ -52,7 +54,10 @@ pub(crate) fn run(options: &WhichOptions) -> anyhow::Result<Outcome> {
         .map(|heap| choice(heap, &devices, memory_end))
         .collect();
     // The best first; of those that are as good, one that takes no contiguous memory away.
-    choices.sort_by(|a, b| a.verdict.cmp(&b.verdict).then_with(|| b.heap.cmp(&a.heap)));
+    choices.sort_by(|a, b| {
+        let key = |it: &Choice| (it.is_contiguous, it.heap.clone());
+        a.verdict.cmp(&b.verdict).then_with(|| key(a).cmp(&key(b)))
+    });
     if options.json {
         output::print_json(&Document {
             devices: &devices,
@@ -77,17 +82,15 @@ fn choice(heap: &HeapInfo, devices: &[Device], memory_end: Option<u64>) -> Choic
         .iter()
         .map(|device| (Verdict::of(device, contiguous, memory_end), device))
         .max_by(|(a, _), (b, _)| a.cmp(b));
-    match worst {
-        Some((verdict, device)) if verdict != Verdict::Yes => Choice {
-            heap: heap.name.clone(),
-            verdict,
-            device: Some(device.asked.clone()),
-        },
-        _ => Choice {
-            heap: heap.name.clone(),
-            verdict: Verdict::Yes,
-            device: None,
-        },
+    let (verdict, device) = match worst {
+        Some((verdict, device)) if verdict != Verdict::Yes => (verdict, Some(device.asked.clone())),
+        _ => (Verdict::Yes, None),
+    };
+    Choice {
+        heap: heap.name.clone(),
+        is_contiguous: contiguous != Some(false),
+        verdict,
+        device,
     }
 }
 

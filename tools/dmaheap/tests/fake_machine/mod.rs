@@ -36,6 +36,18 @@ done
 exec "$@"
 "#;
 
+/// Runs the rest $1 times, and prints the microseconds of each.
+const TIMES: &str = r#"
+count=$1
+shift
+while [ "$count" -gt 0 ]; do
+	begin=${EPOCHREALTIME/[^0-9]/}
+	"$@" >/dev/null || exit
+	echo $((${EPOCHREALTIME/[^0-9]/} - begin))
+	count=$((count - 1))
+done
+"#;
+
 /// Devices whose numbers heaps have here: they may be opened, and have no such ioctls.
 const DEVICES: [(&str, &str); 3] = [
     ("/dev/null", "1:3"),
@@ -178,6 +190,13 @@ impl FakeMachine {
 
     /// The same, for a test that looks at it while it runs.
     pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.inside(env!("CARGO_BIN_EXE_dmaheap"));
+        command.args(arguments);
+        command
+    }
+
+    /// Any program, on this machine.
+    fn inside(&self, program: &str) -> std::process::Command {
         let mut command = std::process::Command::new("unshare");
         command.args(*NAMESPACE.get_or_init(namespace));
         // Who is not root is root of a namespace.
@@ -187,9 +206,22 @@ impl FakeMachine {
         command
             .args(["sh", "-c", ENTER, "enter"])
             .arg(self.root.path())
-            .arg(env!("CARGO_BIN_EXE_dmaheap"))
-            .args(arguments);
+            .arg(program);
         command
+    }
+
+    /// How long it takes, in microseconds, each of so many times.
+    pub(crate) fn times(&self, count: usize, arguments: &[&str]) -> io::Result<Vec<u64>> {
+        let output = self
+            .inside("bash")
+            .args(["-c", TIMES, "times", &count.to_string()])
+            .arg(env!("CARGO_BIN_EXE_dmaheap"))
+            .args(arguments)
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        said.lines()
+            .map(|line| line.parse().map_err(io::Error::other))
+            .collect()
     }
 
     /// What it prints, if it says nothing beside that and ends well.
