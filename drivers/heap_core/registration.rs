@@ -123,7 +123,7 @@ fn announce(name: &CStr) {
     // kernel, this runs before anything is mounted.)
     if cfg!(all(MODULE, CONFIG_DEVTMPFS)) && matches!(node_exists(name), Ok(false)) {
         pr_warn!(
-            "/dev/dma_heap/{} is missing: the kernel could not create it, or /dev is not a devtmpfs; remove what is in its way and load the module again\n",
+            "/dev/dma_heap/{} is missing: the kernel could not create it, or /dev is not a devtmpfs; remove the file in its place and load the module again\n",
             name
         );
     } else {

@@ -36,7 +36,7 @@ impl Options {
                 return Err(NoOptions::Help);
             } else if let Some(number) = argument.strip_prefix("--seed=") {
                 let Some(seed) = number_of(number) else {
-                    return wrong(format!("{number} is no number of 64 bits"));
+                    return wrong(format!("{number} is not a 64-bit number"));
                 };
                 options.seed = Some(seed);
             } else if let Some(number) = argument.strip_prefix("--sequences=") {

@@ -32,8 +32,8 @@ for heap; do
 	ok $? "$heap: others than root cannot write keep_mappings"
 
 	! { echo 2 >"$dir/map_at_mmap"; } 2>/dev/null
-	ok $? "$heap: nor does map_at_mmap"
-	is "$heap: which is 1 where tasks must not wait" "$(cat "$dir/map_at_mmap")" "$(uname -v | grep -c PREEMPT_RT)"
+	ok $? "$heap: map_at_mmap takes nothing but 0 and 1"
+	is "$heap: map_at_mmap is 1 where tasks must not wait" "$(cat "$dir/map_at_mmap")" "$(uname -v | grep -c PREEMPT_RT)"
 	! as_nobody "echo 1 >$dir/map_at_mmap" 2>/dev/null
 	ok $? "$heap: others than root cannot write it"
 

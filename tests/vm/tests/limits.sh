@@ -37,7 +37,7 @@ is "carveout: what was set aside, for one user as well" "$(limits carveout)" "$c
 is "$cma: what its area has, for one user as well" "$(limits "$cma")" "$area $area"
 name=$(attribute "$cma" area)
 is "it tells the area" "$(($(cat "/sys/kernel/mm/cma/$name/total_pages") * 4096))" "$area"
-is "which the others have not" "$(attribute "$system" area)$(attribute carveout area)" ""
+is "system and carveout have no area" "$(attribute "$system" area)$(attribute carveout area)" ""
 
 user_gets carveout 32M
 ok $? "a user gets all of the carveout"
@@ -52,7 +52,7 @@ is "root writes user_limit" "$(limits carveout)" "$carveout 8388608"
 user_gets carveout 8M
 ok $? "which is exact: a user gets as much"
 ! user_gets carveout 8196K && grep -q 'user_limit' /run/lab/alloc
-ok $? "and no page more, for its quota"
+ok $? "one page above user_limit is refused, and the error names it"
 ! container_gets carveout 8196K && grep -q 'user_limit' /run/lab/alloc
 ok $? "nor does root of a container"
 dmaheap alloc carveout 32M --hold 1ms >/dev/null

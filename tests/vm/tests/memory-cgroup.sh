@@ -63,7 +63,7 @@ echo $((48 * MIB)) >"$group/memory.max"
 ! (in_group dmaheap alloc "$heap" $((64 * MIB)) --hold 1s 2>/run/lab/refusal)
 ok $? "a buffer beyond the group's limit is refused"
 grep -qi "memory" /run/lab/refusal
-ok $? "for want of memory"
+ok $? "and the error names memory"
 grep -q '^oom_kill 0$' "$group/memory.events"
 ok $? "without an OOM kill"
 at_least "nothing of it stays" $own "$(current)"

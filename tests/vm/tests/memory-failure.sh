@@ -97,14 +97,14 @@ for heap in system-pooled default_cma_region carveout; do
 	before=$(broken)
 	begin=$(address $heap)
 	breaks "$(page "$begin")"
-	is "$heap: a page breaks that is kept" "$(($(broken) - before))" 4
+	is "$heap: a page breaks while it is kept" "$(($(broken) - before))" 4
 	! has_page $heap "$(page "$begin")"
-	ok $? "$heap: the next buffer has it not"
+	ok $? "$heap: the next buffer does not get the broken page"
 done
 
 logged "512 pages are no longer used: the hardware reported a fault in one of them"
 ok $? "the log says what is not used any more"
-logged "carveout lost a broken page"
+logged "carveout: a page with a hardware fault is not used any more"
 ok $? "and what the carveout has lost"
 ! dmaheap alloc carveout 8M --hold 0s >/dev/null 2>&1
 ok $? "which is not there any more"

@@ -102,7 +102,7 @@ rm -f /run/lab/steps-asleep
 dmaheap verify "$heap" >/run/lab/verify 2>&1
 ok $? "the heap is as it should be" /run/lab/verify
 dmaheap alloc "$heap" "$size" --hold 1ms >/dev/null
-ok $? "what was zeroed can be had"
+ok $? "zeroed memory can be allocated"
 rmmod dma_buf_test_importer
 ok $? "the importer module unloads"
 finish
