@@ -36,7 +36,7 @@ for heap; do
 	before=$(cat "$(heap_dir "$heap")/user_limit")
 	dmaheap set "$heap" user_limit=1.5M --save >$said 2>&1
 	saved=$(cat /etc/rust-dma-heap/settings.saved 2>&1)
-	is "$heap: set writes and saves" "$(cat "$(heap_dir "$heap")/user_limit") $saved" "1572864 $heap user_limit=1.5M"
+	is "$heap: set writes and saves" "$(cat "$(heap_dir "$heap")/user_limit") $saved" "1572864 ${heap%-pooled} user_limit=1.5M"
 	echo "$before" >"$(heap_dir "$heap")/user_limit"
 	rm -f /etc/rust-dma-heap/settings.saved
 done
