@@ -33,8 +33,9 @@ COMMANDS = {name: module for module, names in {
     "check": "check docs rustdoc", "packages": "deb dist test-packages",
     "guest": "try-build"}.items() for name in names.split()}
 # What make test-all runs: all that .ci/run has no time for, the shortest first.
-REST = ("demo-video", "test-video", "test-boards", "test-media", "bench-maps", "bench",
-        "test-mutants", "test-matrix", "sanitize", "test-packages")
+REST = ("demo ARCH=arm64", "demo-video", "demo-video ARCH=arm64", "test-video",
+        "test-video ARCH=arm64", "test-boards", "test-media", "bench-maps", "bench-maps ARCH=arm64",
+        "bench", "bench ARCH=arm64", "test-mutants", "test-matrix", "sanitize", "test-packages")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -173,10 +174,10 @@ class Host:
         lines = ["| command | result | minutes |", "|---|---|---|"]
         for command in REST:
             say(f"make {command}")
-            start, log = time.monotonic(), folder / f"{command}.log"
+            start, log = time.monotonic(), folder / f"{command.replace(' ', '-')}.log"
             with log.open("wb") as self.copy:
                 try:
-                    status = self.dispatch(command)
+                    status = self.dispatch(*command.replace("ARCH=", "").split())
                 except LabError as error:
                     status = 1
                     self.copy.write("\n".join(error.args).encode())

@@ -20,7 +20,7 @@ mark_log() { echo "<5>lab: mark" >/dev/kmsg; }
 logged() { dmesg | awk -v text="$1" '/lab: mark/ { seen = 0 } index($0, text) { seen = 1 } END { exit !seen }'; }
 
 # expect_log NUMBER PATTERN: the test provokes this many kernel log lines that
-# match PATTERN (a Perl expression) and one of tests/lab/log-patterns. "any" is for
+# match PATTERN (an expression as Python has them) and one of tests/lab/log-patterns. "any" is for
 # a test that cannot know.
 expect_log() { echo "<5>lab: expect $1 $2" >/dev/kmsg; }
 
