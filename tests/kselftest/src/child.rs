@@ -59,6 +59,8 @@ pub(crate) enum Role {
     GiveAsFirst,
     /// As that, as its user 1.
     GiveAsSecond,
+    /// The same, in a namespace of its own inside, which says nobody who it is.
+    GiveInside,
     /// As that, in no namespace, and without any capability.
     GiveBare,
     /// Allocate once, and see whether the kernel notes a use of capabilities; says on
@@ -86,7 +88,7 @@ pub(crate) enum Role {
     Pipes,
 }
 
-const ROLES: [(Role, &str); 18] = [
+const ROLES: [(Role, &str); 19] = [
     (Role::Open, "open"),
     (Role::Loop, "loop"),
     (Role::Fill, "fill"),
@@ -95,6 +97,7 @@ const ROLES: [(Role, &str); 18] = [
     (Role::GiveAsRoot, "give-as-root"),
     (Role::GiveAsFirst, "give-as-first"),
     (Role::GiveAsSecond, "give-as-second"),
+    (Role::GiveInside, "give-inside"),
     (Role::GiveBare, "give-bare"),
     (Role::Quietly, "quietly"),
     (Role::Contender, "contender"),
@@ -200,6 +203,9 @@ fn dress(role: Role) -> Result<(), Unplayed> {
         Role::GiveAsRoot => namespace::become_root_of_own().map_err(|_| Unplayed::NoNamespace),
         Role::GiveAsFirst => become_mapped(0).map_err(|_| Unplayed::NoNamespace),
         Role::GiveAsSecond => become_mapped(1).map_err(|_| Unplayed::NoNamespace),
+        Role::GiveInside => become_mapped(1)
+            .and_then(|()| Ok(namespace::enter_own()?))
+            .map_err(|_| Unplayed::NoNamespace),
         Role::GiveBare => {
             let none = CapabilitySets {
                 effective: CapabilitySet::empty(),
@@ -216,7 +222,12 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
     dress(role)?;
     if matches!(
         role,
-        Role::Give | Role::GiveAsRoot | Role::GiveAsFirst | Role::GiveAsSecond | Role::GiveBare
+        Role::Give
+            | Role::GiveAsRoot
+            | Role::GiveAsFirst
+            | Role::GiveAsSecond
+            | Role::GiveInside
+            | Role::GiveBare
     ) {
         let heap = given_heap(heap).map_err(|_| Unplayed::NoNode)?;
         return Ok(heap.alloc(size)?.send(std::io::stdout(), b"a buffer")?);
@@ -252,6 +263,7 @@ fn play(role: Role, heap: &str, size: u64) -> Result<(), Unplayed> {
         | Role::GiveAsRoot
         | Role::GiveAsFirst
         | Role::GiveAsSecond
+        | Role::GiveInside
         | Role::GiveBare
         | Role::Quietly
         | Role::Contender

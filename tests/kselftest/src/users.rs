@@ -118,9 +118,11 @@ fn play(
     if let Some(map) = map {
         // It says that it has a namespace, or ends without a word.
         if near.read(&mut [0])? == 1 {
-            let mapped = std::fs::write(format!("/proc/{}/uid_map", child.id()), map);
+            // Who has no group has no namespace, either.
+            let mapped = ["uid_map", "gid_map"]
+                .map(|file| std::fs::write(format!("/proc/{}/{file}", child.id()), map));
             near.write_all(b"!")?;
-            mapped?;
+            mapped.into_iter().collect::<Result<(), _>>()?;
         }
     }
     let status = child.wait()?;
@@ -262,6 +264,7 @@ fn subordinates(target: &Target) -> TestResult {
     }
     let first = |bytes| play(ONE, Role::GiveAsFirst, Some(SUBORDINATE), target, bytes);
     let second = |bytes| play(ONE, Role::GiveAsSecond, Some(SUBORDINATE), target, bytes);
+    let inside = || play(ONE, Role::GiveInside, Some(SUBORDINATE), target, 2 * page());
     if let Got::NoNamespace = first(page())? {
         return skip("the machine does not let users have namespaces");
     }
@@ -273,14 +276,17 @@ fn subordinates(target: &Target) -> TestResult {
             ("the owner", play_as(ONE, Role::Give, target, 2 * page())?),
             ("the owner as root of it", first(2 * page())?),
             ("the subordinate user", second(2 * page())?),
+            ("the subordinate user in a namespace inside", inside()?),
             (
                 "the owner in another one",
                 play_as(ONE, Role::GiveAsRoot, target, 2 * page())?,
             ),
         ] {
-            let Got::Errno(Errno::DQUOT) = got else {
-                return fail(format!("{who} got a page beyond the share"));
-            };
+            match got {
+                Got::Errno(Errno::DQUOT) => {}
+                Got::NoNamespace => return fail(format!("{who} has no namespace")),
+                _ => return fail(format!("{who} got a page beyond the share")),
+            }
         }
         let Got::Buffer(last) = first(page())? else {
             return fail("the owner did not get the last page of its share");
