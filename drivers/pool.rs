@@ -5,8 +5,8 @@
 //! A buffer's blocks come back here when it ends. Those that nobody could write are still zero and
 //! can be handed out as they are; the others are zeroed in the background (blocks at the lowest
 //! priority; runs, of which few are kept and not for long, by a workqueue of the kernel's), or by
-//! whoever needs them before that. So the common case, a program that allocates a buffer of the size
-//! that it freed a moment ago, costs neither the page allocator nor the zeroing.
+//! whoever needs them before that. So the common case, a program that allocates a buffer of the
+//! size that it freed a moment ago, costs neither the page allocator nor the zeroing.
 //!
 //! What is kept is bounded (`pool_cap`), goes back when it is idle (`pool_trim_ms`), and goes back
 //! at once when the machine needs it.

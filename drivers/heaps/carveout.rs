@@ -52,8 +52,8 @@ impl Runs {
         self.free.len() + self.lent + 2
     }
 
-    /// Takes `nr_pages` pages out of the smallest free run that has as many in a row of which nobody
-    /// else has one still. Returns [`None`] if [`Self::places`] are not there.
+    /// Takes `nr_pages` pages out of the smallest free run that has as many in a row of which
+    /// nobody else has one still. Returns [`None`] if [`Self::places`] are not there.
     ///
     /// A page that is broken goes to the area, and the log says so.
     fn take(&mut self, nr_pages: usize) -> Result<Option<Block<Dirty>>> {

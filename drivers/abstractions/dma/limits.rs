@@ -18,8 +18,8 @@ pub(crate) fn wide(address: impl Into<u64>) -> u64 {
     address.into()
 }
 
-/// Returns the highest address that `device` can put out, or 0 if it does no DMA. To be called while
-/// an importer attaches or maps.
+/// Returns the highest address that `device` can put out, or 0 if it does no DMA. To be called
+/// while an importer attaches or maps.
 pub(crate) fn dma_mask(device: &Device) -> u64 {
     // SAFETY: The device is valid.
     let mask = unsafe { &raw const (*raw_device(device)).dma_mask };

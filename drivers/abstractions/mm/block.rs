@@ -233,8 +233,8 @@ impl<S> Block<Kept<S>> {
         }
     }
 
-    /// Returns the first page from which on there are `nr_pages` in a row to which nobody else holds
-    /// a reference, in a run of a contiguous area. A reference may be gone soon.
+    /// Returns the first page from which on there are `nr_pages` in a row to which nobody else
+    /// holds a reference, in a run of a contiguous area. A reference may be gone soon.
     ///
     /// Wraps `page_count()`.
     pub(crate) fn find_unused(&self, nr_pages: usize) -> Option<usize> {
