@@ -40,6 +40,8 @@ pub(crate) struct Account {
     /// moment.
     #[pin]
     sums: SpinLock<Sums>,
+    /// Whether the memory is an area's, which may refuse what the limit allows.
+    is_of_area: bool,
 }
 
 /// Returns whose sum the calling task's buffers count in.
@@ -69,8 +71,11 @@ impl Account {
     }
 
     fn new(limit: u64, share: Share) -> Result<Arc<Self>> {
+        let is_of_area = share == Share::Whole;
+
         Arc::pin_init(
             pin_init!(Self {
+                is_of_area,
                 sums <- new_spinlock!(Sums {
                     limit,
                     user_limit: None,
@@ -147,7 +152,7 @@ impl Account {
             account: self.clone(),
             bytes,
             user,
-            is_settled: false,
+            is_settled: !self.is_of_area,
         })
     }
 }
@@ -161,8 +166,10 @@ impl Claim {
     ///
     /// Returns `ENOMEM` if the heap may not have it any more.
     pub(crate) fn settle(mut self) -> Result<Charge> {
-        self.0.account.sums.lock().settle(self.0.bytes)?;
-        self.0.is_settled = true;
+        if !self.0.is_settled {
+            self.0.account.sums.lock().settle(self.0.bytes)?;
+            self.0.is_settled = true;
+        }
         Ok(self.0)
     }
 }

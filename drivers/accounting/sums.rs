@@ -16,7 +16,7 @@ use kernel::{
 };
 
 /// What a user may have until root says otherwise.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Share {
     /// Half of the limit: another user finds something, too.
     Half,
@@ -73,28 +73,24 @@ impl Sums {
         let _ = Self::fit(self.taken(), bytes, self.limit).ok_or(ENOMEM)?;
 
         self.used = self.used.checked_add(bytes).ok_or(ENOMEM)?;
-        if let Share::Whole = self.share {
+        if self.share == Share::Whole {
             self.claimed += bytes;
         }
         Ok(())
     }
 
-    /// Counts `bytes` that were added as what a buffer has. Returns `ENOMEM` if others were given
-    /// the rest meanwhile.
+    /// Counts `bytes` that an area was asked for as what a buffer has. Returns `ENOMEM` if others
+    /// were given the rest meanwhile.
     pub(super) fn settle(&mut self, bytes: u64) -> Result {
-        if let Share::Whole = self.share {
-            let _ = Self::fit(self.taken(), bytes, self.limit).ok_or(ENOMEM)?;
+        let _ = Self::fit(self.taken(), bytes, self.limit).ok_or(ENOMEM)?;
 
-            self.claimed -= bytes;
-        }
+        self.claimed -= bytes;
         Ok(())
     }
 
-    /// Notes that `bytes` that were added, and not settled, are not asked for any more.
+    /// Notes that an area is not asked for `bytes` any more.
     pub(super) fn withdraw(&mut self, bytes: u64) {
-        if let Share::Whole = self.share {
-            self.claimed -= bytes;
-        }
+        self.claimed -= bytes;
     }
 
     /// Adds `bytes` to the sums of `user` and of the heap, or to neither.
