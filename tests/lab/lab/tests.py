@@ -138,13 +138,13 @@ def sanitize(pattern: str = "*") -> int:
 
 
 def test_in_tree() -> int:
-    """make test-in-tree: a machine for each way to build it, two at a time."""
-    results, runs = Results(fresh=True), []
+    """make test-in-tree: a machine for each way to build it, one after the other: they share
+    the folder in which the kernel is built."""
+    results = Results(fresh=True)
     for _, one in machines.group("test-in-tree"):
         build = Build(kernel(one.kernel))
         build.prepare_own()
-        runs.append(functools.partial(test_boot, Run(build.kernel, one), results))
-    lanes(*runs, width=2)
+        boots(build, results, [one.name])
     return results.finish()
 
 
