@@ -139,7 +139,11 @@ fn given_up(target: &Target) -> TestResult {
         let start = Instant::now();
         let mut tries = 0;
         while start.elapsed() < ample(TRIES) {
-            let unused = (system::meminfo("CmaFree")?, used);
+            // Not every kernel tells it, only those that have areas.
+            let unused = match target.is_contiguous() {
+                true => (system::meminfo("CmaFree")?, used),
+                false => (0, used),
+            };
             let mut victim = Victim::allocating(target, size)?;
             while !is_begun(target, size, unused)? {
                 if let Some(status) = victim.0.try_wait()? {
