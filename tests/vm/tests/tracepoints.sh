@@ -89,10 +89,11 @@ for heap; do
 	# They change by themselves, between one look and the next.
 	for _ in $(seq 100); do
 		kept=$(cat /sys/kernel/dma_heap/total_pools_kb)
-		[ "$kept" != "$(sum)" ] || break
+		theirs=$(sum)
+		[ "$kept" != "$theirs" ] || break
 		tenth
 	done
-	is "$heap: which is theirs" "$kept" "$(sum)"
+	is "$heap: which is theirs" "$kept" "$theirs"
 
 	traced dmaheap alloc "$heap" $size --hold 1ms
 	cp $tracing/trace /run/lab/trace
