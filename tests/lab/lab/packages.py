@@ -279,7 +279,7 @@ def test_amd64(test: PackageTest) -> None:
 
     def fetch(log: Log) -> None:
         test.fill_repository(log, *(f"{name}/trixie-backports" for name in (
-            "linux-image-amd64", "linux-headers-amd64", "linux-source")),
+            "linux-image-amd64", "linux-headers-amd64", "linux-source")), "grub2-common",
                              *kernel_packages(old, old_package))
     test.step("fetch what the packages need", "packages-fetch", fetch)
     test.unpack()
@@ -309,7 +309,8 @@ def test_amd64(test: PackageTest) -> None:
     test.unpack()
     test.in_chroot("documents", variables)
     test.make_machine(test.kernel.release)
-    test.boot("packages-documents")
+    for name in "documents", "area-missing", "area-there":
+        test.boot(f"packages-{name}")
     test.clean()
 
 

@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/vm/lib/packages.sh
 . /lab/lib/packages.sh
-plan 4
+plan 5
 
 use_repository
 ok $? "apt reads the repository"
@@ -17,5 +17,6 @@ cp "/srv/repository/debs/rust-dma-heap-dkms_${VERSION}_"*.deb "/srv/repository/d
 cd /root/download || exit
 try bash -ex /lab/documents/install.sh
 is "DKMS has built and installed the module" "$(dkms_status "$NEW")" installed
+apt_run "GRUB comes, for what follows" install grub2-common
 is "nothing is missing" "$(ls /var/lib/rust-dma-heap)" kdir
 finish

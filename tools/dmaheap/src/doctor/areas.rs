@@ -84,8 +84,9 @@ fn none(system: &System, kernel: &Kernel) -> Finding {
 /// How the kernel gets its command line here.
 fn command_line(system: &System) -> &'static str {
     if system.exists("/etc/default/grub") {
-        return "echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX cma=64M\"' | sudo tee \
-                /etc/default/grub.d/cma.cfg && sudo update-grub && sudo reboot";
+        return "sudo mkdir -p /etc/default/grub.d && \
+                echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX cma=64M\"' | \
+                sudo tee /etc/default/grub.d/cma.cfg && sudo update-grub && sudo reboot";
     }
     if system.exists("/boot/firmware/cmdline.txt") {
         return "sudo sed -i '1s/$/ cma=64M/' /boot/firmware/cmdline.txt && sudo reboot";

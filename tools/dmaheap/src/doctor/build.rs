@@ -39,6 +39,14 @@ fn folder(system: &System, kernel: &Kernel, needed: bool) -> Vec<Finding> {
     }
     for folder in [format!("{KDIRS}/{release}"), headers.clone()] {
         if has_artefacts(system, &folder) {
+            if is_outdated(system, kernel, &folder) {
+                return vec![Finding::problem_if(
+                    needed,
+                    Topic::Build,
+                    format!("{folder} was made for other headers than those of {headers}"),
+                    format!("sudo make kdir KVERSION={release}"),
+                )];
+            }
             return vec![Finding::ok(
                 Topic::Build,
                 format!("{folder} can take a Rust module"),
@@ -69,6 +77,23 @@ fn has_artefacts(system: &System, folder: &str) -> bool {
     files.iter().any(|name| name.ends_with(".rmeta"))
 }
 
+/// Is the folder made for other headers than the installed ones? `make kdir` writes down their
+/// package's version and the hash of their configuration.
+fn is_outdated(system: &System, kernel: &Kernel, folder: &str) -> bool {
+    let Some(made_from) = system.text(&format!("{folder}/made-from")) else {
+        return false;
+    };
+    let config = system.path(&format!("{}/build/.config", kernel.modules()));
+    let package = format!("linux-headers-{}", kernel.release());
+    let here = [
+        system.said("sha256sum", &["-b", &config.to_string_lossy()]),
+        system.said("dpkg-query", &["-W", "-f", "${Version}", &package]),
+    ];
+    // Behind the hash is the file's name.
+    let mut words = here.iter().flatten().filter_map(|it| it.split(' ').next());
+    !words.all(|it| made_from.contains(it))
+}
+
 fn compilers(system: &System, kernel: &Kernel) -> Vec<Finding> {
     let mut findings = Vec::new();
     let wanted = kernel.option("CONFIG_RUSTC_VERSION_TEXT").unwrap_or("");
@@ -76,7 +101,7 @@ fn compilers(system: &System, kernel: &Kernel) -> Vec<Finding> {
     findings.extend(rustc_check(
         &rustc,
         wanted,
-        system.said(&rustc, "--version").as_deref(),
+        system.said(&rustc, &["--version"]).as_deref(),
     ));
     if system.program(&named("BINDGEN", "bindgen")).is_none() {
         findings.push(Finding::problem(
@@ -178,6 +203,31 @@ mod tests {
             if !file.contains("dkms") {
                 assert!(has(&of(&tree, true), Level::Problem, "sudo make kdir"));
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn artefacts_may_be_of_other_headers() -> std::io::Result<()> {
+        let tree = Tree::with_heaps()?;
+        tree.write("var/lib/rust-dma-heap/kdir/7.3.4/rust/core.rmeta", "")?;
+        let made_from = "var/lib/rust-dma-heap/kdir/7.3.4/made-from";
+        tree.link("usr/bin/sha256sum", "/usr/bin/sha256sum")?;
+        // Says what it is asked for, which begins with "-W".
+        tree.link("usr/bin/dpkg-query", "/bin/echo")?;
+        // Of "CONFIG_RUST=y" and the line's end.
+        let hash = "9322749a98a1a71570fb634df1c7e6de2a5a76d728e7f9d7b14f81c86638e499";
+        for (text, level) in [
+            (format!("-W\n{hash}  -"), Level::Ok),
+            (format!("7.3.4-1\n{hash}  -"), Level::Problem),
+            ("-W\n0000  -".to_owned(), Level::Problem),
+        ] {
+            tree.write(made_from, &text)?;
+            let remedy = match level {
+                Level::Ok => "",
+                _ => "sudo make kdir KVERSION=7.3.4",
+            };
+            assert!(has(&of(&tree, true), level, remedy), "{text}");
         }
         Ok(())
     }

@@ -127,9 +127,9 @@ impl System {
     }
 
     /// What a program prints, if it succeeds.
-    pub(super) fn said(&self, program: &str, argument: &str) -> Option<String> {
+    pub(super) fn said(&self, program: &str, arguments: &[&str]) -> Option<String> {
         let output = Command::new(self.program(program)?)
-            .arg(argument)
+            .args(arguments)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .output()
@@ -172,7 +172,7 @@ mod tests {
         tree.write("usr/bin/bindgen", "not executable\n")?;
         let system = tree.system();
         assert_eq!(
-            system.said("/usr/bin/rustc", "1.85.0").as_deref(),
+            system.said("/usr/bin/rustc", &["1.85.0"]).as_deref(),
             Some("1.85.0")
         );
         assert_eq!(system.program("/usr/bin/bindgen"), None);
