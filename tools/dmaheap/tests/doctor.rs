@@ -224,8 +224,9 @@ fn no_contiguous_area() -> Result {
     machine.remove("sys/kernel/mm/cma")?;
     machine.write("proc/cmdline", "quiet\n")?;
     machine.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"quiet\"\n")?;
-    let remedy = "echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX cma=64M\"' | sudo tee \
-                  /etc/default/grub.d/cma.cfg && sudo update-grub && sudo reboot";
+    let remedy = "sudo mkdir -p /etc/default/grub.d && \
+                  echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX cma=64M\"' | \
+                  sudo tee /etc/default/grub.d/cma.cfg && sudo update-grub && sudo reboot";
     has_one(&machine, "areas", "boot with cma=64M or more", remedy)
 }
 
