@@ -33,6 +33,7 @@ use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
+        atomic::Atomic,
         Arc,
         SpinLock, //
     },
@@ -61,6 +62,8 @@ pub(super) struct NodePool {
     pub(super) ledger: Arc<Ledger>,
     #[pin]
     pub(super) state: SpinLock<Shelves>,
+    /// Whether what is being zeroed is to be given up. Changed with the lock held.
+    pub(super) give_up: Atomic<bool>,
 }
 
 impl NodePool {
@@ -74,7 +77,9 @@ impl NodePool {
                     shelves: BLOCK_ORDERS.map(Shelf::new),
                     next_trim: None,
                     last_miss: None,
+                    zeroing_since: None,
                 }),
+                give_up: Atomic::new(false),
             }),
             GFP_KERNEL,
         )

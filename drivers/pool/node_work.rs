@@ -23,7 +23,11 @@ use super::{
 };
 use crate::abstractions::{
     mm::{
-        block::Block,
+        block::{
+            Block,
+            Dirty,
+            Kept, //
+        },
         block_stack::BlockStack,
         numa::Node, //
     },
@@ -39,7 +43,10 @@ use crate::abstractions::{
 use core::ops::Deref;
 use kernel::{
     prelude::*,
-    sync::Arc,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
     time::{
         Delta,
         Instant, //
@@ -50,7 +57,7 @@ impl NodePool {
     /// Zeroes a portion. Returns what there is to do then, or [`None`] if nothing was to be zeroed.
     fn zero_some(&self) -> Option<Work> {
         for (n, order) in BLOCK_ORDERS.iter().enumerate() {
-            let mut blocks = self.state.lock().shelf(n).dirty.take(portion(order));
+            let mut blocks = self.take_portion(n, order);
             let mut zeroed = BlockStack::new(order);
 
             if blocks.len() == 0 {
@@ -58,14 +65,18 @@ impl NodePool {
             }
             while let Some(block) = blocks.pop() {
                 let nr_pages = block.nr_pages();
-                // One that is not fit any more goes back. A kernel thread gets no signal that could
-                // end the zeroing.
+                // One that is not fit any more goes back.
                 let block = block.recheck().ok();
-                let block = block.and_then(|block| block.zero().ok());
+                let block = block.and_then(|block| block.zero_while(|| !self.gives_up()).ok());
 
                 match block.map(|block| zeroed.push(block.keep())) {
                     Some(Ok(())) => self.ledger.note_zeroed_background(nr_pages),
-                    _ => self.taken(nr_pages),
+                    _ => {
+                        self.taken(nr_pages);
+                        if self.gives_up() {
+                            self.ledger.note_trimmed(nr_pages);
+                        }
+                    }
                 }
             }
 
@@ -74,6 +85,7 @@ impl NodePool {
                 let mut state = self.state.lock();
 
                 state.shelf(n).zeroed.append(zeroed);
+                state.zeroing_since = None;
                 // While these were in nobody's sight, there may have been nothing else to trim.
                 came > 0 && state.plan_trim(self.ledger.trim())
             };
@@ -85,6 +97,24 @@ impl NodePool {
             });
         }
         None
+    }
+
+    /// Takes blocks to be zeroed, out of everybody's sight.
+    fn take_portion(&self, n: usize, order: u32) -> BlockStack<Kept<Dirty>> {
+        let mut state = self.state.lock();
+        let blocks = state.shelf(n).dirty.take(portion(order));
+
+        if blocks.len() > 0 {
+            state.zeroing_since = Some(Instant::now());
+            self.give_up.store(false, Relaxed);
+        }
+        blocks
+    }
+
+    /// Tells whether nobody has needed what is being zeroed. Where processors are busy, a thread of
+    /// the lowest priority may take long.
+    fn gives_up(&self) -> bool {
+        self.give_up.load(Relaxed)
     }
 
     /// Gets a portion of the blocks that are wanted in advance, as far as memory is free at once.
@@ -154,6 +184,9 @@ impl NodePool {
 
             state.next_trim = Some(if due { next } else { when });
             if due {
+                if state.is_zeroing_for(self.ledger.trim(), now) {
+                    self.give_up.store(true, Relaxed);
+                }
                 for (shelf, idle) in state.shelves.iter_mut().zip(&mut idle) {
                     *idle = shelf.idle;
                     shelf.idle = shelf.ready();

@@ -66,6 +66,8 @@ pub(super) struct Shelves {
     pub(super) next_trim: Option<Instant<Monotonic>>,
     /// When a request last found too little here.
     pub(super) last_miss: Option<Instant<Monotonic>>,
+    /// Since when a portion is being zeroed, where nobody finds it.
+    pub(super) zeroing_since: Option<Instant<Monotonic>>,
 }
 
 impl Shelves {
@@ -75,7 +77,12 @@ impl Shelves {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.shelves.iter().all(|shelf| shelf.nr_pages() == 0)
+        self.zeroing_since.is_none() && self.shelves.iter().all(|shelf| shelf.nr_pages() == 0)
+    }
+
+    /// Tells whether what is being zeroed was taken for that so long before `now`.
+    pub(super) fn is_zeroing_for(&self, time: Delta, now: Instant<Monotonic>) -> bool {
+        self.zeroing_since.is_some_and(|since| now - since >= time)
     }
 
     /// Plans a trim after `idle_time`, unless one is planned. Returns whether it is new.

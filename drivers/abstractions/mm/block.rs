@@ -150,8 +150,8 @@ impl Block<Zeroed> {
 }
 
 impl Block<Dirty> {
-    /// How many pages are zeroed between two looks at pending signals: 1 MiB with 4 KiB pages.
-    const ZERO_CHUNK: u32 = 256;
+    /// How many pages are zeroed between two looks at whether to go on: 64 KiB with 4 KiB pages.
+    const ZERO_CHUNK: u32 = 16;
 
     /// Allocates `nr_pages` adjacent pages from `memory`, with whatever is in them.
     ///
@@ -191,7 +191,7 @@ impl Block<Dirty> {
     }
 
     /// Zeroes the block as [`Self::zero`] does. Returns it as it is when `go_on`, which is asked
-    /// before each MiB, says no.
+    /// every few pages, says no.
     pub(crate) fn zero_while(self, go_on: impl Fn() -> bool) -> Result<Block<Zeroed>, Self> {
         let mut done = 0;
 
