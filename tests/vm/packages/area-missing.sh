@@ -19,7 +19,7 @@ grep -q ' && sudo reboot$' $remedy
 ok $? "doctor misses it, and has a command" $said
 sed -i 's/ && sudo reboot$//' $remedy
 try bash -ex $remedy
-grep "^[[:space:]]*linux .*/vmlinuz-$(uname -r) " /boot/grub/grub.cfg >/run/lab/entries
+grep "^[[:space:]]*linux[[:space:]].*/vmlinuz-$(uname -r) " /boot/grub/grub.cfg >/run/lab/entries
 grep -q ' cma=64M' /run/lab/entries
 ok $? "GRUB starts this kernel with an area" /boot/grub/grub.cfg
 finish
