@@ -62,8 +62,8 @@ pub(super) struct NodePool {
     pub(super) ledger: Arc<Ledger>,
     #[pin]
     pub(super) state: SpinLock<Shelves>,
-    /// Whether what is being zeroed is to be given up. Changed with the lock held.
-    pub(super) give_up: Atomic<bool>,
+    /// Asks that what is being zeroed be let go. Changed with the lock held.
+    pub(super) let_go: Atomic<bool>,
 }
 
 impl NodePool {
@@ -79,7 +79,7 @@ impl NodePool {
                     last_miss: None,
                     zeroing_since: None,
                 }),
-                give_up: Atomic::new(false),
+                let_go: Atomic::new(false),
             }),
             GFP_KERNEL,
         )

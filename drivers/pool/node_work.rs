@@ -66,14 +66,17 @@ impl NodePool {
             while let Some(block) = blocks.pop() {
                 let nr_pages = block.nr_pages();
                 // One that is not fit any more goes back.
-                let block = block.recheck().ok();
-                let block = block.and_then(|block| block.zero_while(|| !self.gives_up()).ok());
+                let Ok(block) = block.recheck() else {
+                    self.taken(nr_pages);
+                    continue;
+                };
+                let block = block.zero_while(|| !self.lets_go());
 
                 match block.map(|block| zeroed.push(block.keep())) {
-                    Some(Ok(())) => self.ledger.note_zeroed_background(nr_pages),
+                    Ok(Ok(())) => self.ledger.note_zeroed_background(nr_pages),
                     _ => {
                         self.taken(nr_pages);
-                        if self.gives_up() {
+                        if self.lets_go() {
                             self.ledger.note_trimmed(nr_pages);
                         }
                     }
@@ -106,15 +109,15 @@ impl NodePool {
 
         if blocks.len() > 0 {
             state.zeroing_since = Some(Instant::now());
-            self.give_up.store(false, Relaxed);
+            self.let_go.store(false, Relaxed);
         }
         blocks
     }
 
     /// Tells whether nobody has needed what is being zeroed. Where processors are busy, a thread of
     /// the lowest priority may take long.
-    fn gives_up(&self) -> bool {
-        self.give_up.load(Relaxed)
+    fn lets_go(&self) -> bool {
+        self.let_go.load(Relaxed)
     }
 
     /// Gets a portion of the blocks that are wanted in advance, as far as memory is free at once.
@@ -185,7 +188,7 @@ impl NodePool {
             state.next_trim = Some(if due { next } else { when });
             if due {
                 if state.is_zeroing_for(self.ledger.trim(), now) {
-                    self.give_up.store(true, Relaxed);
+                    self.let_go.store(true, Relaxed);
                 }
                 for (shelf, idle) in state.shelves.iter_mut().zip(&mut idle) {
                     *idle = shelf.idle;
