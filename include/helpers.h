@@ -168,7 +168,6 @@ void rust_dma_heap_trace_pool_trim(const char *heap, u64 bytes);
 void rust_dma_heap_trace_pool_reclaim(const char *heap, u64 bytes);
 
 /* Devices and their buses: include/linux/device.h, include/linux/kobject.h */
-bool rust_dma_heap_device_has_driver(const struct device *dev);
 struct kset *rust_dma_heap_kset_get(struct kset *kset);
 void rust_dma_heap_kset_put(struct kset *kset);
 

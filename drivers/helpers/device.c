@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Devices, buses and files. Part of ../helpers.c. */
 
-bool rust_dma_heap_device_has_driver(const struct device *dev)
-{
-	return READ_ONCE(dev->driver);
-}
-
 struct kset *rust_dma_heap_kset_get(struct kset *kset)
 {
 	return kset_get(kset);

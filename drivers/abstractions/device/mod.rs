@@ -36,5 +36,8 @@ pub(in crate::abstractions) fn raw_device(device: &Device) -> *mut bindings::dev
 /// Tells whether a driver is bound to `device`, or about to be.
 pub(crate) fn has_driver(device: &Device) -> bool {
     // SAFETY: The device is valid.
-    unsafe { bindings::rust_dma_heap_device_has_driver(raw_device(device)) }
+    let driver = unsafe { &raw const (*raw_device(device)).driver };
+
+    // SAFETY: As above. Others set it at any time.
+    !unsafe { driver.read_volatile() }.is_null()
 }
