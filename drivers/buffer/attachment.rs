@@ -222,6 +222,7 @@ impl Attachment {
             }
         };
 
+        self.idle.mapped_in(self.domain_id());
         tables.put_mapped(table.clone());
         self.export.mappings.add(1);
         Ok(table)
@@ -250,7 +251,7 @@ impl Attachment {
         if self.keeps_mapping(tables.reach) {
             if let Some(primary) = tables.mapped() {
                 primary.sync_for_cpu();
-                self.idle.begin(self.domain_id());
+                self.idle.begin();
             }
         } else {
             tables.end_idle_mapping(SgTable::unmap);
@@ -342,8 +343,7 @@ impl Attachment {
         self.idle.is_kept_in(domain)
     }
 
-    /// Returns, without a lock, for how many microseconds, about, a mapping is kept that nobody
-    /// uses.
+    /// Returns, without a lock, for how many jiffies a mapping is kept that nobody uses.
     pub(super) fn idle_age(&self) -> Option<usize> {
         self.idle.age()
     }

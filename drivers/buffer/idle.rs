@@ -2,16 +2,13 @@
 
 //! How long a DMA mapping is kept that nobody uses.
 
-use crate::abstractions::dma::iommu::DomainId;
-use kernel::{
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    },
-    time::{
-        Instant,
-        Monotonic, //
-    }, //
+use crate::abstractions::{
+    dma::iommu::DomainId,
+    sync::jiffies, //
+};
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
 };
 
 /// Whether a mapping is kept that nobody uses, to be read without a lock.
@@ -22,9 +19,8 @@ pub(super) struct Idle {
     is_kept: Atomic<bool>,
     /// The number of the [`DomainId`] where it has its addresses.
     domain: Atomic<usize>,
-    /// When it became idle, in about microseconds since `begin`.
+    /// When it became idle, in jiffies.
     since: Atomic<usize>,
-    begin: Instant<Monotonic>,
 }
 
 impl Idle {
@@ -34,19 +30,17 @@ impl Idle {
             is_kept: Atomic::new(false),
             domain: Atomic::new(0),
             since: Atomic::new(0),
-            begin: Instant::now(),
         }
     }
 
-    fn now(&self) -> usize {
-        // Of 1024 ns each, so that 32 bits do for an hour.
-        (self.begin.elapsed().as_nanos() >> 10) as usize
+    /// Notes that a mapping was made in `domain`.
+    pub(super) fn mapped_in(&self, domain: DomainId) {
+        self.domain.store(domain.number(), Relaxed);
     }
 
-    /// Notes that a mapping in `domain` is kept from now on.
-    pub(super) fn begin(&self, domain: DomainId) {
-        self.domain.store(domain.number(), Relaxed);
-        self.since.store(self.now(), Relaxed);
+    /// Notes that the mapping is kept from now on.
+    pub(super) fn begin(&self) {
+        self.since.store(jiffies::now(), Relaxed);
         self.is_kept.store(true, Relaxed);
     }
 
@@ -65,10 +59,10 @@ impl Idle {
         self.is_kept() && DomainId::from_number(self.domain.load(Relaxed)) == domain
     }
 
-    /// Returns for how many microseconds, about, one is kept.
+    /// Returns for how many jiffies one is kept.
     pub(super) fn age(&self) -> Option<usize> {
         let since = self.since.load(Relaxed);
 
-        self.is_kept().then(|| self.now().wrapping_sub(since))
+        self.is_kept().then(|| jiffies::now().wrapping_sub(since))
     }
 }

@@ -9,5 +9,5 @@
 
 mod asked;
 pub(crate) mod delayed_work;
-pub(in crate::abstractions) mod jiffies;
+pub(crate) mod jiffies;
 pub(crate) mod worker;
