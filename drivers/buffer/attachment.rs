@@ -33,7 +33,11 @@ mod recut;
 
 use super::{
     demands::Demands,
-    idle::Idle,
+    idle::{
+        Age,
+        Idle,
+        Moment, //
+    },
     tables::Tables,
     Export, //
 };
@@ -343,9 +347,9 @@ impl Attachment {
         self.idle.is_kept_in(domain)
     }
 
-    /// Returns, without a lock, for how many jiffies a mapping is kept that nobody uses.
-    pub(super) fn idle_age(&self) -> Option<usize> {
-        self.idle.age()
+    /// Returns, without a lock, for how long a mapping is kept at `now` that nobody uses.
+    pub(super) fn idle_age(&self, now: Moment) -> Option<Age> {
+        self.idle.age(now)
     }
 
     /// Tells whether it is of a buffer of `export`.

@@ -8,6 +8,10 @@
 //! The lock is everybody's. Under it, nothing but the lists is touched: mappings end after it.
 
 use super::{
+    idle::{
+        Age,
+        Moment, //
+    },
     seen_devices::SeenDevices,
     Attachment, //
 };
@@ -104,10 +108,11 @@ impl AttachmentSet {
     /// Those whose kept mappings are idle for longest, longest first, of the ones for which `which`
     /// says yes.
     fn idlest(&self, which: impl Fn(&Attachment) -> bool) -> [Option<Arc<Attachment>>; BATCH] {
-        let mut found: [Option<(usize, &Arc<Attachment>)>; BATCH] = [None; BATCH];
+        let now = Moment::now();
+        let mut found: [Option<(Age, &Arc<Attachment>)>; BATCH] = [None; BATCH];
 
         for attachment in self.iter().filter(|it| which(it)) {
-            let Some(age) = attachment.idle_age() else {
+            let Some(age) = attachment.idle_age(now) else {
                 continue;
             };
             let mut next = Some((age, attachment));
