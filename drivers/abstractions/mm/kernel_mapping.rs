@@ -131,8 +131,10 @@ impl KernelMapping {
 
 /// Tells whether a cache may hold one page twice, for two addresses of it.
 fn caches_alias() -> bool {
-    // SAFETY: Reads what the kernel found out at its start, callable from any context.
-    unsafe { bindings::rust_dma_heap_caches_alias() }
+    // An architecture that has no such caches needs no call.
+    cfg!(CONFIG_ARCH_HAS_CPU_CACHE_ALIASING)
+        // SAFETY: Reads what the kernel found out at its start, callable from any context.
+        && unsafe { bindings::rust_dma_heap_caches_alias() }
 }
 
 impl Drop for KernelMapping {
