@@ -83,6 +83,7 @@ impl Account {
                     used: 0,
                     claimed: 0,
                     users: RBTree::new(),
+                    spare: None,
                 }),
             }),
             GFP_KERNEL,
@@ -190,11 +191,11 @@ impl Drop for Charge {
             sums.withdraw(self.bytes);
         }
 
-        let entry = sums.subtract(self.bytes, self.user);
+        let left_over = sums.subtract(self.bytes, self.user);
 
         drop(sums);
         // The lock is free again.
-        drop(entry);
+        drop(left_over);
     }
 }
 
@@ -360,6 +361,7 @@ mod tests {
 
         drop(account.charge_user(50, Uid(7))?);
         assert!(account.sums.lock().users.is_empty());
+        assert!(account.sums.lock().spare.is_some());
         assert!(account.charge_user(51, Uid(7)).is_err());
         assert!(account.sums.lock().users.is_empty());
         assert_eq!(account.used(), 0);

@@ -10,7 +10,6 @@ use kernel::{
     prelude::*,
     rbtree::{
         RBTree,
-        RBTreeNode,
         RBTreeNodeReservation, //
     }, //
 };
@@ -36,6 +35,9 @@ pub(super) struct Sums {
     pub(super) claimed: u64,
     /// What each user has allocated within the user's limit; those with nothing are left out.
     pub(super) users: RBTree<Uid, u64>,
+    /// What a user's entry left who has nothing any more: where there is one user, with one buffer
+    /// at a time, no entry is allocated for each.
+    pub(super) spare: Option<Room>,
 }
 
 /// Memory for an entry of [`Sums::users`]. Made and freed without the lock, which all users share.
@@ -107,7 +109,7 @@ impl Sums {
         let theirs = self.users.get(&user).copied();
         let new = Self::fit(theirs.unwrap_or(0), bytes, self.user_limit()).ok_or_else(edquot)?;
 
-        if theirs.is_none() && room.is_none() {
+        if theirs.is_none() && room.is_none() && self.spare.is_none() {
             // Only a request that would be granted allocates anything.
             let _ = Self::fit(self.taken(), bytes, self.limit).ok_or(ENOMEM)?;
             return Ok(Added::NeedsRoom);
@@ -116,7 +118,7 @@ impl Sums {
         match self.users.get_mut(&user) {
             Some(theirs) => *theirs = new,
             None => {
-                if let Some(room) = room.take() {
+                if let Some(room) = self.spare.take().or_else(|| room.take()) {
                     self.users.insert(room.into_node(user, new));
                 }
             }
@@ -124,23 +126,21 @@ impl Sums {
         Ok(Added::Done)
     }
 
-    /// Takes `bytes` back that were added, of the sum of `user`, too. Returns what the user's entry
-    /// was, if it goes, to be freed without the lock.
-    pub(super) fn subtract(
-        &mut self,
-        bytes: u64,
-        user: Option<Uid>,
-    ) -> Option<RBTreeNode<Uid, u64>> {
+    /// Takes `bytes` back that were added, of the sum of `user`, too. Returns a [`Room`] that is
+    /// left over, to be freed without the lock.
+    pub(super) fn subtract(&mut self, bytes: u64, user: Option<Uid>) -> Option<Room> {
         self.used -= bytes;
 
         let user = user?;
         let theirs = self.users.get_mut(&user)?;
 
         *theirs -= bytes;
-        if *theirs == 0 {
-            self.users.remove_node(&user)
-        } else {
-            None
+        if *theirs > 0 {
+            return None;
         }
+
+        let room = self.users.remove_node(&user)?.into_reservation();
+
+        self.spare.replace(room)
     }
 }
